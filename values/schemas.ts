@@ -1,0 +1,21 @@
+/** zod schemas of the values, for declarations and borders. Never imported by a workflow: zod in the bundle is instantiated per cached workflow. */
+import { z } from 'zod';
+import type { Instant } from './instant.ts';
+import { parseInstant } from './instant.ts';
+import type { Money } from './money.ts';
+
+export const moneySchema = z
+  .object({ minor: z.int().min(0), currency: z.string().regex(/^[A-Z]{3}$/, 'an ISO 4217 code such as CNY') })
+  .meta({ id: 'Money', description: 'Integer minor units (分, cents) and ISO 4217 currency' }) satisfies z.ZodType<Money>;
+
+/** ISO 8601 with offset in, UTC with milliseconds out. */
+export const instantSchema = z.iso
+  .datetime({ offset: true })
+  .overwrite((text) => parseInstant(text))
+  .meta({ id: 'Instant', description: 'ISO 8601 date-time with offset' }) as unknown as z.ZodType<Instant, string>;
+
+/**
+ * Words a person wrote. They may hold personal data, so they stay in Postgres, sealed under the customer's key, and never enter a history:
+ * what marks them is the `personal` in their metadata, and what strips them is the delivery.
+ */
+export const freeText = (most = 2000) => z.string().trim().min(1).max(most).meta({ personal: true }).optional();
