@@ -1,0 +1,164 @@
+/** What the workflow and the world outside it say to each other: start arguments, inbound messages, and the records the kit asks for. JSON only. */
+import type { CaseId } from '../../values/ids.ts';
+import type { Instant } from '../../values/instant.ts';
+import type { Money } from '../../values/money.ts';
+import type { Role } from '../../values/role.ts';
+
+/** Raised when the kit changes its commands; rides in every case's manifest and is kept for life. */
+export const kitVersion = 1;
+/** The task queue of cases and their activities. */
+export const taskQueue = 'cases';
+/** The one signal: everything that enters a running case. */
+export const deliverSignal = 'deliver';
+
+/** What changes a case's commands, frozen by the API when the case opens, so that no later deployment or policy changes a running case. */
+export interface Manifest {
+  readonly kit: number;
+  readonly process: string;
+  readonly shop: string;
+  /** Version of the policy the case is pinned to. */
+  readonly policy: string;
+  /** Milliseconds of each window the process uses. */
+  readonly windows: Readonly<Record<string, number>>;
+  /** `<system>.<operation>` → how it is run and taken back. */
+  readonly operations: Readonly<Record<string, { readonly pace: 'quick' | 'slow'; readonly undo?: string }>>;
+  /** Events that end the case. */
+  readonly ends: readonly string[];
+  /** Events found by their source's own key: they may come early. */
+  readonly correlated: readonly string[];
+  /** How long a failing effect is retried before a person is asked. */
+  readonly repairAfter: number;
+  /** Events of history after which a person is asked whether the case may go on. */
+  readonly historyLimit: number;
+}
+
+/** The workflow's one argument. */
+export interface CaseStart<I = unknown> {
+  readonly manifest: Manifest;
+  readonly input: I;
+}
+
+export interface TaskDecision {
+  readonly form: unknown;
+  readonly by: string;
+  readonly role: Role;
+  readonly decidedAt: Instant;
+}
+
+/** A stored inbox row on its way into the workflow; `id` is the row's. */
+export type Inbound = { readonly id: string; readonly at: Instant } & (
+  | { readonly kind: 'decision'; readonly task: string; readonly decision: TaskDecision }
+  | { readonly kind: 'event'; readonly name: string; readonly payload: unknown; readonly correlated: boolean }
+  | { readonly kind: 'withdraw'; readonly reason: string }
+  | { readonly kind: 'outcome'; readonly of: CaseId; readonly outcome: unknown }
+);
+
+export interface ClockCommand {
+  /** Scope path and name of the clock in the case: `parcel-1/inspect`. */
+  readonly clock: string;
+  /** Name in the declaration: what the policy is asked for. */
+  readonly name: string;
+  /** Position in the clock's own log: the command is recorded once, whatever is re-executed. */
+  readonly seq: number;
+  readonly at: Instant;
+  readonly command:
+    | { readonly kind: 'start' | 'stop' | 'restart' }
+    | { readonly kind: 'pause' | 'resume'; readonly why: string }
+    | { readonly kind: 'extend'; readonly to: Instant; readonly by: string; readonly why: string };
+}
+
+export interface Told {
+  /** Scope path, message and count: written once, whatever is re-executed. */
+  readonly path: string;
+  readonly message: string;
+  readonly to: Role;
+  readonly data: object;
+}
+
+/** What has gathered since the last record and is written, in one transaction, with the next one. */
+export interface Pending {
+  readonly stage?: string;
+  readonly noReturn?: true;
+  readonly clocks?: readonly ClockCommand[];
+  readonly told?: readonly Told[];
+  /** Inbox rows the case has taken in. */
+  readonly seen?: readonly string[];
+}
+
+export interface Recorded {
+  readonly case: CaseId;
+  readonly pending: Pending;
+}
+
+export interface EffectRequest extends Recorded {
+  readonly path: string;
+  readonly system: string;
+  readonly operation: string;
+  readonly args: unknown;
+  /** The path of the effect that this one takes back. */
+  readonly undoes?: string;
+}
+export type EffectAnswer = { readonly ok: true; readonly result: unknown } | { readonly ok: false; readonly error: string };
+
+export interface DecideRequest extends Recorded {
+  readonly step: string;
+  readonly process: string;
+  readonly rule: string;
+  readonly facts: unknown;
+  readonly asOf: Instant;
+}
+
+export interface OpenTaskRequest extends Recorded {
+  readonly path: string;
+  readonly name: string;
+  readonly context: object;
+  readonly role?: Role;
+  readonly amount?: Money;
+  readonly clocks?: readonly string[];
+  readonly expiresAt?: Instant;
+}
+export type TaskState = { readonly path: string } & ({ readonly status: 'open' | 'expired' | 'withdrawn' | 'lost' } | { readonly status: 'done'; readonly decision: TaskDecision });
+
+export interface CloseTasksRequest extends Recorded {
+  readonly paths: readonly string[];
+  readonly as: 'expired' | 'withdrawn' | 'lost';
+}
+export interface ExpectRequest extends Recorded {
+  readonly event: string;
+  readonly key: string;
+}
+export interface StartCaseRequest extends Recorded {
+  readonly path: string;
+  readonly process: string;
+  readonly input: unknown;
+  readonly at?: Instant;
+}
+export interface CloseCaseRequest extends Recorded {
+  readonly status: 'completed' | 'withdrawn' | 'failed' | 'broken';
+  readonly outcome: unknown;
+}
+
+/** What the kit calls outside the bundle. Each call is one transaction and may be repeated: what stands is adopted. */
+export interface KitActivities {
+  record(request: Recorded): Promise<{ readonly refusedClocks: readonly string[] }>;
+  runEffect(request: EffectRequest): Promise<EffectAnswer>;
+  decide(request: DecideRequest): Promise<unknown>;
+  openTask(request: OpenTaskRequest): Promise<TaskState>;
+  closeTasks(request: CloseTasksRequest): Promise<readonly TaskState[]>;
+  expect(request: ExpectRequest): Promise<void>;
+  startCase(request: StartCaseRequest): Promise<CaseId>;
+  closeCase(request: CloseCaseRequest): Promise<void>;
+}
+
+/** Names of the failures that activities throw on purpose. The first two are retried; the others go to a person at once. */
+export const failures = {
+  unavailable: 'SystemUnavailable',
+  refused: 'SystemRefused',
+  outcomeUnknown: 'OutcomeUnknown',
+  keyReused: 'EffectKeyReused',
+  noSuchTask: 'NoSuchTask',
+} as const;
+
+/** The built-in task of every process: an effect that neither succeeds nor is refused for a declared reason. */
+export const repairTask = 'repair';
+export type RepairForm = { readonly action: 'retry' } | { readonly action: 'enterResult'; readonly result: unknown } | { readonly action: 'giveUp' };
