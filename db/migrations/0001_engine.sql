@@ -30,6 +30,7 @@ create table cases (
   starter text not null,
   status text not null default 'open' check (status in ('open', 'completed', 'withdrawn', 'failed', 'broken')),
   stage text,
+  stage_order int not null default 0,     -- order of the record that set the stage: a later one is not overwritten by one that was slower
   no_return boolean not null default false,
   outcome jsonb,
   trouble text,                           -- why it is broken or failed, for operators

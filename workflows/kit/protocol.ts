@@ -77,12 +77,16 @@ export interface Told {
 
 /** What has gathered since the last record and is written, in one transaction, with the next one. */
 export interface Pending {
+  /** Rises with every record of the case: of two that run side by side, the later one's stage stands. */
+  readonly order: number;
   readonly stage?: string;
   readonly noReturn?: true;
   readonly clocks?: readonly ClockCommand[];
   readonly told?: readonly Told[];
   /** Inbox rows the case has taken in. */
   readonly seen?: readonly string[];
+  /** Withdrawals that came past no return. */
+  readonly refused?: readonly string[];
 }
 
 export interface Recorded {
@@ -97,6 +101,8 @@ export interface EffectRequest extends Recorded {
   readonly args: unknown;
   /** The path of the effect that this one takes back. */
   readonly undoes?: string;
+  /** A result that a person entered in a repair task: recorded without a call, unless the system's own answer was recorded meanwhile. */
+  readonly entered?: { readonly result: unknown; readonly by: string };
 }
 export type EffectAnswer = { readonly ok: true; readonly result: unknown } | { readonly ok: false; readonly error: string };
 
