@@ -1,0 +1,98 @@
+/** Case rows: what was asked for, and the projection of where it stands. */
+import { caseId, type CaseId } from '../values/ids.ts';
+import type { Instant } from '../values/instant.ts';
+import { contentHash } from '../values/hash.ts';
+import type { ProcessDeclaration } from '../workflows/kit/declare.ts';
+import type { Manifest } from '../workflows/kit/protocol.ts';
+import type { Sql } from './pool.ts';
+import { note } from './timeline.ts';
+
+export type CaseStatus = 'open' | 'completed' | 'withdrawn' | 'failed' | 'broken';
+export interface CaseRow {
+  readonly id: CaseId;
+  readonly process: string;
+  readonly shop: string;
+  readonly customer: string | null;
+  readonly order_id: string | null;
+  readonly input: unknown;
+  readonly input_hash: string;
+  readonly manifest: Manifest;
+  readonly starter: string;
+  readonly status: CaseStatus;
+  readonly stage: string | null;
+  readonly no_return: boolean;
+  readonly outcome: unknown;
+  readonly trouble: string | null;
+  readonly parent: CaseId | null;
+  readonly run_at: Date;
+  readonly opened_at: Date;
+  readonly started_at: Date | null;
+  readonly run_id: string | null;
+  readonly changed_at: Date;
+  readonly closed_at: Date | null;
+}
+
+export interface Difference {
+  readonly path: string;
+  readonly was: unknown;
+  readonly now: unknown;
+}
+export type Opened = { readonly status: 'new' | 'same'; readonly case: CaseRow } | { readonly status: 'conflict'; readonly id: CaseId; readonly differences: readonly Difference[] };
+
+export interface OpenCase {
+  readonly declaration: ProcessDeclaration;
+  /** Validated, without free text: what the workflow gets. */
+  readonly input: unknown;
+  /** Hash of the whole input, free text included; default: of `input`. */
+  readonly inputHash?: string;
+  readonly manifest: Manifest;
+  readonly starter: string;
+  readonly parent?: CaseId;
+  readonly runAt?: Instant;
+}
+
+/** The id that an input has as a case of its process. The input must have passed the declaration's schema. */
+export const idOf = (declaration: ProcessDeclaration, input: unknown): CaseId => caseId(declaration.name, declaration.key(input as never));
+
+/** Inserts the case, or finds it: same input → the case that stands, running or ended; same key with another input → what differs. */
+export async function openCase(tx: Sql, open: OpenCase): Promise<Opened> {
+  const { declaration, input, manifest } = open;
+  const id = idOf(declaration, input);
+  const subject = declaration.subject(input as never);
+  const hash = open.inputHash ?? contentHash(input);
+  const inserted = await tx.query<CaseRow>(
+    `insert into cases (id, process, shop, customer, order_id, input, input_hash, manifest, starter, parent, run_at)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, coalesce($11, now())) on conflict (id) do nothing returning *`,
+    [id, declaration.name, subject.shop, subject.customer ?? null, subject.order ?? null, JSON.stringify(input), hash, JSON.stringify(manifest), open.starter, open.parent ?? null, open.runAt ?? null],
+  );
+  const [fresh] = inserted.rows;
+  if (fresh) {
+    await note(tx, id, 'opened', 'opened', { by: open.starter });
+    return { status: 'new', case: fresh };
+  }
+  const stands = await findCase(tx, id);
+  if (stands === undefined) throw new Error(`case ${id} neither inserted nor found`);
+  return stands.input_hash === hash ? { status: 'same', case: stands } : { status: 'conflict', id, differences: differences(stands.input, input) };
+}
+
+export async function findCase(sql: Sql, id: string): Promise<CaseRow | undefined> {
+  return (await sql.query<CaseRow>('select * from cases where id = $1', [id])).rows[0];
+}
+
+/** Where two inputs differ, by JSON path. */
+export function differences(was: unknown, now: unknown, path = ''): Difference[] {
+  const isObject = (v: unknown): v is Record<string, unknown> => typeof v === 'object' && v !== null;
+  if (isObject(was) && isObject(now)) return [...new Set([...Object.keys(was), ...Object.keys(now)])].flatMap((key) => differences(was[key], now[key], path === '' ? key : `${path}.${key}`));
+  return contentHash(was ?? null) === contentHash(now ?? null) ? [] : [{ path, was: was ?? null, now: now ?? null }];
+}
+
+/** Temporal has confirmed the workflow: the sweep of unstarted cases lets go of it. */
+export async function markStarted(sql: Sql, id: CaseId, runId: string | undefined): Promise<void> {
+  await sql.query('update cases set started_at = coalesce(started_at, now()), run_id = coalesce($2, run_id) where id = $1', [id, runId ?? null]);
+}
+
+/** Cases that are due and whose start a crash or an outage left, oldest first. */
+export async function unstartedCases(sql: Sql, olderThanMs: number, limit: number): Promise<CaseRow[]> {
+  const { rows } = await sql.query<CaseRow>(`select * from cases where started_at is null and status = 'open' and run_at < now() - $1 * interval '1 millisecond' order by run_at limit $2`, [olderThanMs, limit]);
+  return rows;
+}

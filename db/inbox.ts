@@ -1,0 +1,152 @@
+/** Everything that enters a case, stored before it is delivered. */
+import { contentHash } from '../values/hash.ts';
+import type { CaseId } from '../values/ids.ts';
+import { instant, type Instant } from '../values/instant.ts';
+import type { Inbound, TaskDecision } from '../workflows/kit/protocol.ts';
+import type { Sql } from './pool.ts';
+import { note } from './timeline.ts';
+
+export interface Arrival {
+  /** Who says it: a system's event `finance.refundState`, `task`, `upstream:<subject>`, `case:<id>`. With `eventId` unique. */
+  readonly source: string;
+  readonly eventId: string;
+  readonly kind: 'decision' | 'event' | 'withdraw' | 'outcome';
+  /** The declared event's name, the task's name, or `withdraw`. */
+  readonly name: string;
+  readonly caseId?: CaseId;
+  /** What the source calls the thing it is about, when it does not know the case. */
+  readonly correlationKey?: string;
+  readonly body: unknown;
+  readonly at: Instant;
+  /** Most rows of kind `event` that the case takes. */
+  readonly limit?: number;
+}
+export type Stored =
+  | { readonly status: 'stored' | 'duplicate'; readonly id: number; readonly caseId?: CaseId; readonly became?: string }
+  | { readonly status: 'differs'; readonly id: number }
+  | { readonly status: 'tooMany'; readonly caseId: CaseId };
+
+interface Row {
+  readonly id: number;
+  readonly body_hash: string;
+  readonly case_id: CaseId | null;
+  readonly became: string | null;
+}
+
+/** One lock for whoever inserts an event and whoever inserts its correlation: without it both could miss the other's row (each sees only what is committed). */
+const lockKey = (tx: Sql, source: string, key: string) => tx.query('select pg_advisory_xact_lock(hashtextextended($1, 1))', [`${source}|${key}`]);
+
+/**
+ * Stores an arrival once and finds its case. The same id with the same body is a duplicate; with another body it is refused.
+ * For a case that has ended, `became` says so at once (`late`); what its declaration makes of it is the caller's.
+ */
+export async function storeInbound(tx: Sql, arrival: Arrival): Promise<Stored> {
+  const { source, eventId, correlationKey } = arrival;
+  const hash = contentHash({ kind: arrival.kind, name: arrival.name, body: arrival.body });
+  let { caseId, name } = arrival;
+  if (correlationKey !== undefined) {
+    await lockKey(tx, source, correlationKey);
+    const { rows } = await tx.query<{ case_id: CaseId; event: string }>('select case_id, event from correlations where source = $1 and key = $2', [source, correlationKey]);
+    if (rows[0]) [caseId, name] = [rows[0].case_id, rows[0].event];
+  }
+  const before = await tx.query<Row>('select id, body_hash, case_id, became from inbox where source = $1 and event_id = $2', [source, eventId]);
+  if (before.rows[0]) return repeated(before.rows[0], hash);
+  // Shared: the case cannot close between this look and the insert, so nothing arrives unseen behind its last record.
+  const open = caseId === undefined ? undefined : (await tx.query<{ status: string }>('select status from cases where id = $1 for share', [caseId])).rows[0]?.status === 'open';
+  if (caseId !== undefined && arrival.kind === 'event' && arrival.limit !== undefined) {
+    const { rows } = await tx.query<{ n: number }>(`select count(*)::int as n from inbox where case_id = $1 and kind = 'event'`, [caseId]);
+    if ((rows[0]?.n ?? 0) >= arrival.limit) return { status: 'tooMany', caseId };
+  }
+  const inserted = await tx.query<{ id: number }>(
+    `insert into inbox (source, event_id, body_hash, kind, name, correlation_key, case_id, body, at, became)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (source, event_id) do nothing returning id`,
+    [source, eventId, hash, arrival.kind, name, correlationKey ?? null, caseId ?? null, JSON.stringify(arrival.body), arrival.at, open === false ? 'late' : null],
+  );
+  const [fresh] = inserted.rows;
+  if (fresh === undefined) {
+    // Another transaction inserted the same id since our look; it has committed, or we would still wait.
+    const raced = await tx.query<Row>('select id, body_hash, case_id, became from inbox where source = $1 and event_id = $2', [source, eventId]);
+    if (raced.rows[0]) return repeated(raced.rows[0], hash);
+    throw new Error(`inbox row ${source} ${eventId} neither inserted nor found`);
+  }
+  if (caseId !== undefined && arrival.kind === 'event') await note(tx, caseId, `inbox:${fresh.id}`, 'event', { event: name, ...(open === false ? { late: true } : {}) });
+  return { status: 'stored', id: fresh.id, ...(caseId === undefined ? {} : { caseId }), ...(open === false ? { became: 'late' } : {}) };
+}
+
+function repeated(row: Row, hash: string): Stored {
+  if (row.body_hash !== hash) return { status: 'differs', id: row.id };
+  return { status: 'duplicate', id: row.id, ...(row.case_id ? { caseId: row.case_id } : {}), ...(row.became ? { became: row.became } : {}) };
+}
+
+/**
+ * From now on, what `source` calls `key` is this case's; early events that waited for it become the case's.
+ * Returns how many did; throws when another case already has the key.
+ */
+export async function correlate(tx: Sql, source: string, key: string, of: CaseId, event: string): Promise<number> {
+  await lockKey(tx, source, key);
+  const { rows } = await tx.query<{ case_id: CaseId }>(
+    `insert into correlations (source, key, case_id, event) values ($1, $2, $3, $4)
+     on conflict (source, key) do update set event = correlations.event returning case_id`,
+    [source, key, of, event],
+  );
+  if (rows[0]?.case_id !== of) throw new KeyTaken(source, key);
+  const early = await tx.query(`update inbox set case_id = $3, name = $4 where source = $1 and correlation_key = $2 and case_id is null and became is null`, [source, key, of, event]);
+  return early.rowCount ?? 0;
+}
+
+/** Two cases claim the same thing outside: a person has to look. */
+export class KeyTaken extends Error {
+  override readonly name = 'KeyTaken';
+  constructor(source: string, key: string) {
+    super(`${source} ${key} belongs to another case`);
+  }
+}
+
+interface Undelivered {
+  readonly id: number;
+  readonly kind: Arrival['kind'];
+  readonly name: string;
+  readonly correlation_key: string | null;
+  readonly body: unknown;
+  readonly at: Date;
+}
+
+/** What a case has not taken in yet, in order: never sent, or sent longer ago than `again` milliseconds. Served by index inbox_undelivered. */
+export async function undelivered(tx: Sql, of: CaseId, again: number, limit = 50): Promise<Inbound[]> {
+  const { rows } = await tx.query<Undelivered>(
+    `select id, kind, name, correlation_key, body, at from inbox
+     where case_id = $1 and seen_at is null and became is null and (delivered_at is null or delivered_at < now() - $2 * interval '1 millisecond') order by id limit $3`,
+    [of, again, limit],
+  );
+  return rows.map(inbound);
+}
+
+function inbound(row: Undelivered): Inbound {
+  const base = { id: String(row.id), at: instant(row.at) };
+  switch (row.kind) {
+    case 'decision':
+      return { ...base, kind: 'decision', ...(row.body as { task: string; decision: TaskDecision }) };
+    case 'event':
+      return { ...base, kind: 'event', name: row.name, payload: row.body, correlated: row.correlation_key !== null };
+    case 'withdraw':
+      return { ...base, kind: 'withdraw', ...(row.body as { reason: string }) };
+    case 'outcome':
+      return { ...base, kind: 'outcome', ...(row.body as { of: CaseId; outcome: unknown }) };
+  }
+}
+
+export async function markDelivered(tx: Sql, ids: readonly string[]): Promise<void> {
+  await tx.query('update inbox set delivered_at = now() where id = any($1::bigint[])', [ids]);
+}
+
+/** Open, started cases that have something undelivered for longer than `again` milliseconds: the sweep's work list. */
+export async function casesToDeliver(sql: Sql, again: number, limit: number): Promise<CaseId[]> {
+  const { rows } = await sql.query<{ case_id: CaseId }>(
+    `select i.case_id from inbox i join cases c on c.id = i.case_id
+     where i.seen_at is null and i.became is null and c.status = 'open' and c.started_at is not null
+       and coalesce(i.delivered_at, i.received_at) < now() - $1 * interval '1 millisecond'
+     group by i.case_id order by min(i.id) limit $2`,
+    [again, limit],
+  );
+  return rows.map((r) => r.case_id);
+}

@@ -1,0 +1,30 @@
+/** The connection to Temporal, with our codec and search attributes. */
+import { Client, Connection, isGrpcServiceError, ServiceError } from '@temporalio/client';
+import { defineSearchAttributeKey } from '@temporalio/common';
+import { sealingCodec, type CodecKeys } from './codec.ts';
+
+/** What operators search by in the Temporal UI. Ids, categories and pseudonyms only. */
+export const searchAttributes = {
+  process: defineSearchAttributeKey('KefuProcess', 'KEYWORD'),
+  shop: defineSearchAttributeKey('KefuShop', 'KEYWORD'),
+  stage: defineSearchAttributeKey('KefuStage', 'KEYWORD'),
+  order: defineSearchAttributeKey('KefuOrder', 'KEYWORD'),
+  customer: defineSearchAttributeKey('KefuCustomer', 'KEYWORD'),
+} as const;
+
+export interface TemporalConfig {
+  readonly address: string;
+  readonly namespace: string;
+  readonly codecKeys: CodecKeys;
+}
+
+/** A client that connects at its first call, so that our processes start and serve while Temporal is away. */
+export function connectTemporal({ address, namespace, codecKeys }: TemporalConfig): Client {
+  return new Client({ connection: Connection.lazy({ address }), namespace, dataConverter: { payloadCodecs: [sealingCodec(codecKeys)] } });
+}
+
+/** 2 s: a person waits for the answer, and what is not delivered now is delivered by the sweep. */
+export const callDeadline = (): number => Date.now() + 2000;
+
+/** Whether Temporal could not be reached or did not answer in time, as opposed to refusing the call. */
+export const isTemporalAway = (error: unknown): boolean => error instanceof ServiceError || isGrpcServiceError(error);
