@@ -1,0 +1,32 @@
+/** What a case asks of its pinned policy. */
+import type { Money } from '../values/money.ts';
+import type { Role } from '../values/role.ts';
+import type { ClockPolicy, Policy, PolicyValues } from './schema.ts';
+
+/** The values that hold in a shop. */
+export const policyFor = (policy: Policy, shop: string): PolicyValues => (Object.hasOwn(policy.shops, shop) ? policy.shops[shop] : undefined) ?? policy;
+
+function named<T>(kind: string, all: Readonly<Record<string, T>>, name: string): T {
+  const found = Object.hasOwn(all, name) ? all[name] : undefined;
+  if (found === undefined) throw new RangeError(`the policy has no ${kind} "${name}"; it has ${Object.keys(all).join(', ')}`);
+  return found;
+}
+
+/** A clock with its own warn points and escalation, or the policy's. */
+export type ClockRules = ClockPolicy & Required<Pick<PolicyValues, 'warnAt' | 'escalation'>>;
+
+/** A clock by its name in the policy (T1 … T17, L1), with the policy's warn points and escalation where it has none of its own; throws RangeError on an unknown one. */
+export function clockOf(policy: PolicyValues, name: string): ClockRules {
+  const clock = named('clock', policy.clocks, name);
+  return { ...clock, warnAt: clock.warnAt ?? policy.warnAt, escalation: clock.escalation ?? policy.escalation };
+}
+
+/** A window's length in milliseconds; throws RangeError on an unknown one. */
+export const windowOf = (policy: PolicyValues, name: string): number => named('window', policy.windows, name).ms;
+
+/** The lowest role that may decide an amount alone: the manager above all limits and in a currency that has none. */
+export function authorityFor(policy: PolicyValues, of: keyof PolicyValues['authority'], amount: Money): Role {
+  const { agent, supervisor } = policy.authority[of];
+  const within = (limits: Readonly<Record<string, number>>): boolean => amount.minor <= (limits[amount.currency] ?? -1);
+  return within(agent) ? 'agent' : within(supervisor) ? 'supervisor' : 'manager';
+}
