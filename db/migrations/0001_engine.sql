@@ -44,6 +44,7 @@ create table cases (
 );
 -- The worklists of cases, newest first, with a keyset on (opened_at, id).
 create index cases_newest on cases (shop, opened_at desc, id desc);
+create index cases_newest_of_all on cases (opened_at desc, id desc); -- people who serve every shop
 create index cases_by_order on cases (order_id, opened_at desc) where order_id is not null;
 create index cases_by_customer on cases (customer, opened_at desc) where customer is not null;
 -- The sweep for starts that a crash left: empty but for the last seconds, whatever is parked.
@@ -67,6 +68,8 @@ create table tasks (
   clocks text[] not null default '{}',
   status text not null default 'open' check (status in ('open', 'done', 'expired', 'withdrawn', 'lost')),
   assignee text,
+  held_until timestamptz,                 -- put aside by a person: the worklist does not offer it before
+  opened_by_run text not null,            -- workflow run that opened it: only another run (a reset) may reopen what was closed undecided
   opened_at timestamptz not null default now(),
   expires_at timestamptz,
   decided_by text,
@@ -78,6 +81,7 @@ create table tasks (
 );
 -- Worklist of a role in a shop, oldest first, keyset on (opened_at, id).
 create index tasks_open on tasks (shop, role, opened_at, id) where status = 'open';
+create index tasks_open_of_all on tasks (role, opened_at, id) where status = 'open'; -- people who serve every shop
 create index tasks_mine on tasks (assignee, opened_at, id) where status = 'open' and assignee is not null;
 
 -- Everyone who had a hand in a task: four eyes look here, so neither delegation nor a change of role gets round them.
@@ -86,7 +90,7 @@ create table task_hands (
   case_id text not null,
   task_name text not null,
   person text not null,
-  how text not null check (how in ('claimed', 'delegated', 'decided')),
+  how text not null check (how in ('asked', 'claimed', 'delegated', 'decided')),
   at timestamptz not null default now(),
   primary key (task_id, person, how)
 );
