@@ -1,0 +1,111 @@
+/** Runs effects: once each, whatever crashes in between. */
+import { Context } from '@temporalio/activity';
+import { ApplicationFailure } from '@temporalio/common';
+import { BrokenCircuitError, circuitBreaker, ConsecutiveBreaker, handleType, type CircuitBreakerPolicy } from 'cockatiel';
+import { findEffect, intend, KeyReused, recordAnswer, recordedAnswer } from '../db/effects.ts';
+import { inTransaction } from '../db/pool.ts';
+import { note } from '../db/timeline.ts';
+import { callOperation, factsOf, lookupOperation, SystemRefused, SystemUnavailable } from '../systems/client.ts';
+import type { OperationContract } from '../systems/contract.ts';
+import { effectKey } from '../values/ids.ts';
+import { failures, type EffectAnswer, type EffectRequest } from '../workflows/kit/protocol.ts';
+import type { Engine } from './context.ts';
+import { applyPending } from './pending.ts';
+
+/** Beside a workflow task: below the 1.5 s that the kit gives a try, so that we record what we know before it is over. */
+const quickLimit = 1200;
+/** As an activity of its own: below its 30 s. No system of ours needs longer for one call. */
+const slowLimit = 25_000;
+
+/** A system that failed five times in a row is left alone for 5 s: cases that need it stop holding workflow tasks at once. */
+const breakers = new Map<string, CircuitBreakerPolicy>();
+function breakerOf(system: string): CircuitBreakerPolicy {
+  const known = breakers.get(system);
+  if (known) return known;
+  const made = circuitBreaker(handleType(SystemUnavailable), { halfOpenAfter: 5000, breaker: new ConsecutiveBreaker(5) });
+  breakers.set(system, made);
+  return made;
+}
+
+const isLocal = (): boolean => {
+  try {
+    return Context.current().info.isLocal;
+  } catch {
+    // Outside an activity: the redo job.
+    return false;
+  }
+};
+
+/** The activity. Rejects with the failures of the protocol, whose messages hold ids and codes only. */
+export async function runEffect(engine: Engine, request: EffectRequest): Promise<EffectAnswer> {
+  try {
+    return await once(engine, request);
+  } catch (error) {
+    throw asFailure(error);
+  }
+}
+
+function asFailure(error: unknown): unknown {
+  if (error instanceof KeyReused) return ApplicationFailure.create({ type: failures.keyReused, message: error.message, nonRetryable: true });
+  if (error instanceof OutcomeUnknown) return ApplicationFailure.create({ type: failures.outcomeUnknown, message: error.message, nonRetryable: true });
+  if (error instanceof SystemRefused) return ApplicationFailure.create({ type: failures.refused, message: error.message, nonRetryable: true });
+  if (error instanceof SystemUnavailable) return ApplicationFailure.create({ type: failures.unavailable, message: error.message, ...(error.retryAfterMs === undefined ? {} : { nextRetryDelay: error.retryAfterMs }) });
+  if (error instanceof BrokenCircuitError) return ApplicationFailure.create({ type: failures.unavailable, message: 'the system has been away; not asked' });
+  return error;
+}
+
+/** Nobody can tell whether it happened: the system neither honours keys nor answers what stands under one. */
+class OutcomeUnknown extends Error {}
+
+async function once(engine: Engine, request: EffectRequest): Promise<EffectAnswer> {
+  const { pool } = engine;
+  const contract = engine.systems[request.system]?.operations[request.operation];
+  if (contract === undefined) throw ApplicationFailure.create({ type: failures.refused, message: `${request.system}.${request.operation} is in no contract`, nonRetryable: true });
+  const row = await findEffect(pool, request.case, request.path);
+  const recorded = recordedAnswer(row, request);
+  if (recorded) {
+    await inTransaction(pool, (tx) => applyPending(engine, tx, request.case, request.pending));
+    return recorded;
+  }
+  if (request.entered) return record(engine, request, { ok: true, result: request.entered.result }, request.entered.by);
+  const own = engine.own[`${request.system}.${request.operation}`];
+  if (own) {
+    return inTransaction(pool, async (tx) => {
+      const answer = await own(tx, { case: request.case, key: effectKey(request.case, request.path), args: request.args });
+      return recordIn(engine, tx, request, answer);
+    });
+  }
+  return record(engine, request, await send(engine, request, contract, row?.status === 'sending'));
+}
+
+async function send(engine: Engine, request: EffectRequest, contract: OperationContract, sentBefore: boolean): Promise<EffectAnswer> {
+  const system = engine.systems[request.system];
+  if (system === undefined) throw new Error(`${request.system} vanished`);
+  const key = effectKey(request.case, request.path);
+  const target = { ...engine.target(request.system), timeoutMs: isLocal() ? quickLimit : slowLimit };
+  const facts = (answer: EffectAnswer): EffectAnswer => (answer.ok ? { ok: true, result: factsOf(contract, answer.result) } : answer);
+  return breakerOf(request.system).execute(async () => {
+    if (contract.repeat !== 'keyed') {
+      // The intent is committed before the call: after a crash the next try knows that one may have been sent.
+      const first = !sentBefore && (await intend(engine.pool, request));
+      if (!first) {
+        if (contract.repeat === 'never') throw new OutcomeUnknown(`${request.system}.${request.operation} was sent and no answer came; whether it happened has to be looked up there`);
+        const stands = await lookupOperation(system, request.operation, { ...target, key });
+        if (stands.found) return facts(stands.answer);
+      }
+    }
+    return facts(await callOperation(system, request.operation, { ...target, key, args: request.args }));
+  });
+}
+
+const record = (engine: Engine, request: EffectRequest, answer: EffectAnswer, enteredBy?: string): Promise<EffectAnswer> => inTransaction(engine.pool, (tx) => recordIn(engine, tx, request, answer, enteredBy));
+
+async function recordIn(engine: Engine, tx: Parameters<typeof applyPending>[1], request: EffectRequest, answer: EffectAnswer, enteredBy?: string): Promise<EffectAnswer> {
+  const stands = await recordAnswer(tx, request, answer, enteredBy);
+  await applyPending(engine, tx, request.case, request.pending);
+  if (stands.fresh) {
+    const { system, operation, path } = request;
+    await note(tx, request.case, `effect:${path}`, request.undoes === undefined ? 'effect' : 'undone', { system, operation, path, ...(stands.answer.ok ? {} : { error: stands.answer.error }), ...(enteredBy ? { enteredBy } : {}) });
+  }
+  return stands.answer;
+}

@@ -1,0 +1,24 @@
+/** Puts together what activities, jobs and sweeps work with. */
+import type { Client } from '@temporalio/client';
+import { pino } from 'pino';
+import type { Engine } from '../activities/context.ts';
+import { ownOperations } from '../db/allowance.ts';
+import type { Pool } from '../db/pool.ts';
+import { systems } from '../systems/index.ts';
+import { loadProcesses } from '../workflows/registry.ts';
+import type { WorkerConfig } from './config.ts';
+
+export async function createEngine(config: WorkerConfig, pool: Pool, temporal: Client): Promise<Engine> {
+  return {
+    pool,
+    temporal,
+    processes: await loadProcesses(),
+    systems,
+    own: ownOperations,
+    target: (name) => {
+      const token = config.systemToken(name);
+      return { baseUrl: config.systemUrl(name), ...(token === undefined ? {} : { token }) };
+    },
+    log: pino({ name: 'worker', level: config.LOG_LEVEL }),
+  };
+}

@@ -1,0 +1,60 @@
+/** The worker process: hosts workflows and activities, sends the outbox, sweeps. Any number may run. */
+import { readFileSync } from 'node:fs';
+import { NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import { run as runJobs } from 'graphile-worker';
+import { createActivities } from '../activities/index.ts';
+import { jobHandlers } from '../activities/jobs.ts';
+import { publishPolicy } from '../db/policies.ts';
+import { connectPool } from '../db/pool.ts';
+import { readCodecKeys, sealingCodec } from '../delivery/codec.ts';
+import { connectTemporal } from '../delivery/temporal.ts';
+import { loadPolicy } from '../policies/load.ts';
+import { taskQueue } from '../workflows/kit/protocol.ts';
+import { bundleWorkflows } from './bundle.ts';
+import { readConfig } from './config.ts';
+import { createEngine } from './engine.ts';
+import { registerSearchAttributes } from './search-attributes.ts';
+import { startSweeping } from './sweeps.ts';
+
+const config = readConfig(process.env);
+const codecKeys = readCodecKeys(config.CODEC_KEY_FILE);
+const pool = connectPool(config.DATABASE_URL, 'kefu-worker', 20);
+await publishPolicy(pool, loadPolicy(config.POLICY_FILE));
+const temporal = connectTemporal({ address: config.TEMPORAL_ADDRESS, namespace: config.TEMPORAL_NAMESPACE, codecKeys });
+const engine = await createEngine(config, pool, temporal);
+
+Runtime.install({ shutdownSignals: [], telemetryOptions: { logging: { forward: {}, filter: 'WARN' } } });
+await registerSearchAttributes(config.TEMPORAL_ADDRESS, config.TEMPORAL_NAMESPACE);
+const connection = await NativeConnection.connect({ address: config.TEMPORAL_ADDRESS });
+const worker = await Worker.create({
+  connection,
+  namespace: config.TEMPORAL_NAMESPACE,
+  taskQueue,
+  workflowBundle: { code: config.WORKFLOW_BUNDLE === undefined ? await bundleWorkflows() : readFileSync(config.WORKFLOW_BUNDLE, 'utf8') },
+  activities: { ...createActivities(engine) },
+  dataConverter: { payloadCodecs: [sealingCodec(codecKeys)] },
+  // A cached workflow holds about 0.12 MB; the default of some 2,300 would fill a small machine.
+  maxCachedWorkflows: 500,
+  // Running activities finish before the process ends; the supervisor kills it after 10 s.
+  shutdownGraceTime: '5s',
+});
+// Its own connections: it holds one to listen on, which our short time-outs would end.
+const jobs = await runJobs({ connectionString: config.DATABASE_URL, concurrency: 4, pollInterval: 2000, noHandleSignals: true, taskList: jobHandlers(engine) });
+const sweeping = startSweeping(engine);
+
+const stop = (): void => {
+  if (worker.getState() === 'RUNNING') worker.shutdown();
+};
+process.once('SIGTERM', stop);
+process.once('SIGINT', stop);
+engine.log.info({ taskQueue }, 'worker ready');
+process.stdout.write('ready\n');
+try {
+  await worker.run();
+} finally {
+  await sweeping.stop();
+  await jobs.stop();
+  await connection.close();
+  await temporal.connection.close();
+  await pool.end();
+}
