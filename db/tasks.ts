@@ -13,7 +13,9 @@ import type { Money } from '../values/money.ts';
 import { above, covers, ladder, type Role } from '../values/role.ts';
 import type { TaskDecision, TaskState } from '../workflows/kit/protocol.ts';
 import type { CaseRow } from './cases.ts';
+import { findEffect } from './effects.ts';
 import { storeInbound } from './inbox.ts';
+import { addJob } from './jobs.ts';
 import { decidable, everyShop, findPerson, serves, type Person } from './people.ts';
 import { inTransaction, type Pool, type Sql } from './pool.ts';
 import { Refused } from './refused.ts';
@@ -476,22 +478,19 @@ async function isSame(tx: Sql, master: MasterKey, row: TaskRow, { form, words }:
  */
 export async function askRedo(tx: Sql, ask: { readonly caseId: CaseId; readonly effect: string; readonly person: PersonId }): Promise<Task> {
   const of = await lockCase(tx, ask.caseId);
-  const { rows } = await tx.query<{ system: string; operation: string; status: string }>(
-    'select system, operation, status from effects where case_id = $1 and path = $2',
-    [ask.caseId, ask.effect],
+  const effect = await findEffect(tx, of.id, ask.effect);
+  if (effect === undefined) throw new Refused('effectNotFound', { case: of.id, effect: ask.effect });
+  if (effect.status !== 'done') throw new Refused('effectNotDone', { case: of.id, effect: ask.effect });
+  // A redo of a redo is one more redo of the first.
+  const first = ask.effect.replace(/#\d+$/, '');
+  const before = await tx.query<{ id: string; status: TaskStatus }>(
+    `select id, status from tasks where case_id = $1 and name = $2 and context->>'effect' = $3`,
+    [of.id, redoTask, first],
   );
-  const [effect] = rows;
-  if (effect === undefined) throw new Refused('effectNotFound', { case: ask.caseId, effect: ask.effect });
-  if (effect.status !== 'done') throw new Refused('effectNotDone', { case: ask.caseId, effect: ask.effect });
-  const prefix = `${ask.effect}!${redoTask}-`;
-  const before = await tx.query<{ id: string; status: TaskStatus }>('select id, status from tasks where case_id = $1 and name = $2 and starts_with(path, $3)', [
-    of.id,
-    redoTask,
-    prefix,
-  ]);
   const open = before.rows.find((row) => row.status === 'open');
-  if (open) throw new Refused('redoAsked', { effect: ask.effect, task: open.id });
-  const path = `${prefix}${before.rows.length + 1}`;
+  if (open) throw new Refused('redoAsked', { effect: first, task: open.id });
+  const step = `${first}#${before.rows.length + 2}`;
+  const path = `${step}!${redoTask}`;
   const notBy = ['repair'];
   const role = await climbed(tx, 'supervisor', of, notBy, ask.person);
   const inserted = await tx.query<TaskRow>(
@@ -505,7 +504,7 @@ export async function askRedo(tx: Sql, ask: { readonly caseId: CaseId; readonly 
       of.process,
       of.shop,
       role,
-      JSON.stringify({ system: effect.system, operation: effect.operation, step: ask.effect, askedBy: ask.person }),
+      JSON.stringify({ system: effect.system, operation: effect.operation, effect: first, step, askedBy: ask.person }),
       notBy,
     ],
   );
@@ -522,10 +521,7 @@ export type RedoForm = { readonly decision: 'approve' } | { readonly decision: '
 /** Approved: the queue sends the effect again. In the transaction of the decision, so neither exists without the other. */
 async function orderRedo(tx: Sql, row: TaskRow, { decision }: RedoForm): Promise<void> {
   if (decision !== 'approve') return;
-  await tx.query(`select graphile_worker.add_job('redo-effect', $1::json, job_key := $2)`, [
-    JSON.stringify({ caseId: row.case_id, path: row.context['step'], task: row.path }),
-    `redo:${row.id}`,
-  ]);
+  await addJob(tx, 'redo-effect', `redo:${row.id}`, { caseId: row.case_id, path: String(row.context['step']) });
 }
 
 // ---------------------------------------------------------------------------------------------------------------- worklists
