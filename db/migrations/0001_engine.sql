@@ -222,22 +222,28 @@ create table timeline (
 );
 create index timeline_of_case on timeline (case_id, id);
 
--- Counters that several cases draw on. One UPDATE takes and checks at once: no read before the write, no lock of our own.
-create table allowances (
-  subject text primary key,               -- order-line:<order>/<line>, budget:<name>/<period>
-  most bigint not null,
-  held bigint not null default 0 check (held >= 0),
-  used bigint not null default 0 check (used >= 0),
-  check (held + used <= most)
+-- Limits that several cases draw on: the units of an order line, numbered 1 to `bought`. A number belongs to one case at most, which the primary key holds.
+create table allowance_lines (
+  order_id text not null,
+  line int not null,
+  bought int not null check (bought > 0),
+  primary key (order_id, line)            -- locked, in the order of lines, by whoever takes or gives back units of it
 );
 create table allowance_holds (
-  key text not null,                      -- the effect's key
-  subject text not null references allowances (subject),
-  quantity bigint not null check (quantity > 0),
-  used bigint not null default 0 check (used >= 0 and used <= quantity),
-  status text not null check (status in ('held', 'used', 'released')),
-  primary key (key, subject)
+  hold text primary key,                  -- the effect's key
+  order_id text not null,
+  status text not null check (status in ('held', 'used', 'released'))
 );
+create table allowance_units (
+  order_id text not null,
+  line int not null,
+  unit int not null,
+  hold text references allowance_holds (hold), -- null: came back outside our cases, as the shop says
+  used boolean not null,
+  primary key (order_id, line, unit),
+  foreign key (order_id, line) references allowance_lines (order_id, line)
+);
+create index allowance_units_of_hold on allowance_units (hold) where hold is not null;
 
 -- Personal data and free text: sealed under a key of the customer's own, which is sealed under the master key. To erase a customer is to drop the key.
 create table customer_keys (
@@ -256,4 +262,4 @@ create table sealed_texts (
 );
 
 -- Down Migration
-drop table sealed_texts, customer_keys, allowance_holds, allowances, timeline, messages, clock_log, clocks, decision_log, effects, outside_states, correlations, inbox, task_hands, tasks, cases, people, policies;
+drop table sealed_texts, customer_keys, allowance_units, allowance_holds, allowance_lines, timeline, messages, clock_log, clocks, decision_log, effects, outside_states, correlations, inbox, task_hands, tasks, cases, people, policies;
