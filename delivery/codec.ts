@@ -2,13 +2,14 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Payload, PayloadCodec } from '@temporalio/common';
-import { temporal } from '@temporalio/proto';
+import proto from '@temporalio/proto';
 
 const encoding = 'binary/kefu-sealed';
 const ivBytes = 12;
 const tagBytes = 16;
 const text = new TextEncoder();
-const proto = temporal.api.common.v1.Payload;
+// A CommonJS package: its names come with the default import only.
+const { Payload: Sealed } = proto.temporal.api.common.v1;
 
 /** Keys by id; the first one seals, all of them open. */
 export type CodecKeys = readonly { readonly id: string; readonly key: Buffer }[];
@@ -41,7 +42,7 @@ export function sealingCodec(keys: CodecKeys): PayloadCodec {
 function seal(payload: Payload, id: string, key: Buffer): Payload {
   const iv = randomBytes(ivBytes);
   const cipher = createCipheriv('aes-256-gcm', key, iv);
-  const sealed = Buffer.concat([iv, cipher.update(proto.encode(payload).finish()), cipher.final(), cipher.getAuthTag()]);
+  const sealed = Buffer.concat([iv, cipher.update(Sealed.encode(payload).finish()), cipher.final(), cipher.getAuthTag()]);
   return { metadata: { encoding: text.encode(encoding), 'key-id': text.encode(id) }, data: sealed };
 }
 
@@ -54,5 +55,5 @@ function open(payload: Payload, keys: ReadonlyMap<string, Buffer>): Payload {
   const bytes = Buffer.from(data);
   const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, ivBytes));
   decipher.setAuthTag(bytes.subarray(bytes.length - tagBytes));
-  return proto.decode(Buffer.concat([decipher.update(bytes.subarray(ivBytes, bytes.length - tagBytes)), decipher.final()]));
+  return Sealed.decode(Buffer.concat([decipher.update(bytes.subarray(ivBytes, bytes.length - tagBytes)), decipher.final()]));
 }

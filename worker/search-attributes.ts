@@ -1,9 +1,9 @@
 /** Registers our search attributes, so that operators can list cases by shop, order or stage. */
 import { Connection } from '@temporalio/client';
-import { temporal } from '@temporalio/proto';
+import proto from '@temporalio/proto';
 import { searchAttributes } from '../delivery/temporal.ts';
 
-const { INDEXED_VALUE_TYPE_KEYWORD: keyword } = temporal.api.enums.v1.IndexedValueType;
+const { INDEXED_VALUE_TYPE_KEYWORD: keyword } = proto.temporal.api.enums.v1.IndexedValueType;
 
 /** Idempotent: attributes that exist are left alone. Throws when Temporal cannot be reached or refuses. */
 export async function registerSearchAttributes(address: string, namespace: string): Promise<void> {

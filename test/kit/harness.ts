@@ -1,0 +1,200 @@
+/** A kit to test on: real Postgres, real Temporal (or the time-skipping server), a real worker, a sandbox system with its faults. */
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Client, Connection } from '@temporalio/client';
+import { NativeConnection, Worker } from '@temporalio/worker';
+import express from 'express';
+import { pino } from 'pino';
+import { createActivities } from '../../activities/index.ts';
+import type { Engine } from '../../activities/context.ts';
+import { idOf, openCase, type CaseRow } from '../../db/cases.ts';
+import { ownOperations } from '../../db/allowance.ts';
+import { storeInbound, type Arrival, type Stored } from '../../db/inbox.ts';
+import { publishPolicy } from '../../db/policies.ts';
+import { connectPool, inTransaction, type Pool } from '../../db/pool.ts';
+import { deliverInbox } from '../../delivery/inbox.ts';
+import { sealingCodec, type CodecKeys } from '../../delivery/codec.ts';
+import { settleLate } from '../../delivery/late.ts';
+import { startWorkflow } from '../../delivery/start.ts';
+import { loadPolicy } from '../../policies/load.ts';
+import type { SystemContract } from '../../systems/contract.ts';
+import { systems } from '../../systems/index.ts';
+import { connectSandbox, createTables } from '../../systems/sandbox/database.ts';
+import { type AnySandbox } from '../../systems/sandbox/define.ts';
+import { Faults, faultsSchema } from '../../systems/sandbox/faults.ts';
+import { endHandlers, systemRouter } from '../../systems/sandbox/http.ts';
+import type { z } from 'zod';
+import type { CaseId } from '../../values/ids.ts';
+import { instant } from '../../values/instant.ts';
+import type { Role } from '../../values/role.ts';
+import { taskQueue } from '../../workflows/kit/protocol.ts';
+import { loadProcesses, manifestOf, type Processes } from '../../workflows/registry.ts';
+import { bundleWorkflows } from '../../worker/bundle.ts';
+import { registerSearchAttributes } from '../../worker/search-attributes.ts';
+import { bench } from '../processes/bench.ts';
+import { benchSandbox } from '../processes/bench-sandbox.ts';
+
+export interface Surroundings {
+  readonly databaseUrl: string;
+  readonly temporalAddress: string;
+  readonly codecKeys: CodecKeys;
+}
+
+export interface Kit {
+  readonly pool: Pool;
+  readonly engine: Engine;
+  readonly temporal: Client;
+  readonly processes: Processes;
+  readonly faults: Readonly<Record<string, Faults>>;
+  /** What the sandbox of a system did: per key, how often it was asked and how often it did it. */
+  ledger(system: string, prefix: string): Promise<readonly { key: string; operation: string; attempts: number; executions: number }[]>;
+  fault(system: string, settings: z.input<typeof faultsSchema>): void;
+  /** Opens the case row and starts its workflow. */
+  open(process: string, input: unknown, starter?: string): Promise<CaseRow>;
+  store(arrival: Omit<Arrival, 'at'> & { at?: Arrival['at'] }): Promise<Stored>;
+  /** Stores and delivers. */
+  send(arrival: Omit<Arrival, 'at'> & { at?: Arrival['at'] }): Promise<Stored>;
+  /** A person's decision straight into the row, as the API's transaction writes it; delivered. */
+  decide(of: CaseId, path: string, form: unknown, by?: string, role?: Role): Promise<void>;
+  /** Polls a row until the condition holds; fails with what it last saw. */
+  until<T>(what: string, look: () => Promise<T>, holds: (seen: T) => boolean): Promise<T>;
+  openTasks(of: CaseId): Promise<string[]>;
+  row(of: CaseId): Promise<CaseRow>;
+  outcome(of: CaseId): Promise<unknown>;
+  startWorker(): Promise<void>;
+  stopWorker(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const silent = pino({ level: 'silent' });
+let bundle: Promise<string> | undefined;
+/** One bundle for all kits of a test file: making it takes seconds. */
+const bundleOnce = (): Promise<string> => (bundle ??= bundleWorkflows(new URL('../processes/index.ts', import.meta.url)));
+
+export async function startKit({ databaseUrl, temporalAddress, codecKeys }: Surroundings, extra: Readonly<Record<string, AnySandbox>> = {}): Promise<Kit> {
+  const pool = connectPool(databaseUrl, 'kit-test', 20);
+  const connection = await Connection.connect({ address: temporalAddress });
+  const dataConverter = { payloadCodecs: [sealingCodec(codecKeys)] };
+  const temporal = new Client({ connection, dataConverter });
+  await registerSearchAttributes(temporalAddress, 'default');
+  const loaded = loadPolicy(new URL('../../policies/default.yaml', import.meta.url).pathname);
+  await publishPolicy(pool, loaded);
+
+  const sandboxes: Readonly<Record<string, AnySandbox>> = { bench: benchSandbox, ...extra };
+  const sandboxPool = connectSandbox(databaseUrl);
+  await createTables(sandboxPool, Object.values(sandboxes).map((s) => s.tables));
+  const faults = Object.fromEntries(Object.keys(sandboxes).map((name) => [name, new Faults()]));
+  const app = express();
+  for (const [name, sandbox] of Object.entries(sandboxes)) app.use(`/${name}`, systemRouter({ pool: sandboxPool, sandbox, faults: faults[name] ?? new Faults(), wake: () => undefined }));
+  app.use(...endHandlers(silent));
+  const server = createServer(app).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+
+  const processes = new Map([...(await loadProcesses()), ...(await loadProcesses(new URL('../processes/', import.meta.url)))]);
+  const contracts: Readonly<Record<string, SystemContract>> = { ...systems, bench };
+  const engine: Engine = { pool, temporal, processes, systems: contracts, own: ownOperations, target: (name) => ({ baseUrl: `${base}/${name}` }), log: silent };
+  const native = await NativeConnection.connect({ address: temporalAddress });
+  let running: { worker: Worker; ended: Promise<void> } | undefined;
+
+  const kit: Kit = {
+    pool,
+    engine,
+    temporal,
+    processes,
+    faults,
+    async ledger(system, prefix) {
+      const answer = await fetch(`${base}/${system}/ledger?prefix=${encodeURIComponent(prefix)}&limit=500`);
+      const page = (await answer.json()) as { entries: { key: string; operation: string; attempts: number; executions: number }[] };
+      return page.entries;
+    },
+    fault: (system, settings) => faults[system]?.set(faultsSchema.parse(settings)),
+    async open(process, input, starter = 'upstream') {
+      const registered = processes.get(process);
+      if (registered === undefined) throw new Error(`no process ${process}`);
+      const { declaration } = registered;
+      const valid: unknown = declaration.input.parse(input);
+      const { shop } = declaration.subject(valid as never);
+      const opened = await inTransaction(pool, (tx) => openCase(tx, { declaration, input: valid, manifest: manifestOf(declaration, shop, loaded, contracts), starter }));
+      if (opened.status === 'conflict') throw new Error(`${idOf(declaration, valid)} exists with another input`);
+      await startWorkflow(pool, temporal, opened.case);
+      return opened.case;
+    },
+    store: (arrival) =>
+      inTransaction(pool, async (tx) => {
+        const stored = await storeInbound(tx, { at: instant(Date.now()), ...arrival });
+        if (stored.status === 'stored' && stored.became === 'late' && stored.caseId) await settleLate(tx, processes, stored.caseId);
+        return stored;
+      }),
+    async send(arrival) {
+      const stored = await kit.store(arrival);
+      if (stored.status === 'stored' && stored.caseId) await deliverInbox(pool, temporal, stored.caseId);
+      return stored;
+    },
+    async decide(of, path, form, by = 'wang', role = 'agent') {
+      const decidedAt = instant(Date.now());
+      await inTransaction(pool, async (tx) => {
+        const { rowCount } = await tx.query(`update tasks set status = 'done', decided_by = $3, decided_role = $4, decided_at = $5, form = $6, closed_at = $5 where case_id = $1 and path = $2 and status = 'open'`, [
+          of,
+          path,
+          by,
+          role,
+          decidedAt,
+          JSON.stringify(form),
+        ]);
+        if (rowCount !== 1) throw new Error(`${path} of ${of} is not open`);
+        await storeInbound(tx, { source: 'task', eventId: `${of}:${path}`, kind: 'decision', name: path, caseId: of, body: { task: path, decision: { form, by, role, decidedAt } }, at: decidedAt });
+      });
+      await deliverInbox(pool, temporal, of);
+    },
+    async until(what, look, holds) {
+      const deadline = Date.now() + 30_000;
+      for (;;) {
+        const seen = await look();
+        if (holds(seen)) return seen;
+        if (Date.now() > deadline) throw new Error(`${what} did not come about; last seen: ${JSON.stringify(seen)}`);
+        await new Promise((resolve) => setTimeout(resolve, 25));
+      }
+    },
+    async openTasks(of) {
+      return (await pool.query<{ path: string }>(`select path from tasks where case_id = $1 and status = 'open' order by path`, [of])).rows.map((r) => r.path);
+    },
+    async row(of) {
+      const { rows } = await pool.query<CaseRow>('select * from cases where id = $1', [of]);
+      if (rows[0] === undefined) throw new Error(`no case ${of}`);
+      return rows[0];
+    },
+    outcome: (of) => temporal.workflow.getHandle(of).result(),
+    async startWorker() {
+      const worker = await Worker.create({
+        connection: native,
+        namespace: 'default',
+        taskQueue,
+        workflowBundle: { code: await bundleOnce() },
+        activities: { ...createActivities(engine) },
+        dataConverter,
+        maxCachedWorkflows: 100,
+        shutdownGraceTime: '1s',
+      });
+      running = { worker, ended: worker.run() };
+    },
+    async stopWorker() {
+      running?.worker.shutdown();
+      await running?.ended;
+      running = undefined;
+    },
+    async stop() {
+      await kit.stopWorker();
+      server.closeAllConnections();
+      server.close();
+      await native.close();
+      await connection.close();
+      await sandboxPool.end();
+      await pool.end();
+    },
+  };
+  await kit.startWorker();
+  return kit;
+}
+
