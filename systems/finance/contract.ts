@@ -7,9 +7,8 @@ const method = z.enum(['card', 'wallet', 'giftCard', 'transfer']);
 export const refundStates = ['accepted', 'arrived', 'failed'] as const;
 /** A refund may fail at the customer's bank after it was accepted, never after it arrived; both are final. */
 const refundRank = { accepted: 1, failed: 2, arrived: 3 } as const satisfies Record<(typeof refundStates)[number], number>;
-export const linkStates = ['paid', 'expired', 'voided'] as const;
-/** Money that came in outranks what we did to the link in the same moment. */
-const linkRank = { expired: 1, voided: 2, paid: 3 } as const satisfies Record<(typeof linkStates)[number], number>;
+/** What becomes of a payment link without us; both are final. */
+export const linkStates = ['expired', 'paid'] as const;
 
 export const finance = defineSystem({
   name: 'finance',
@@ -100,7 +99,11 @@ export const finance = defineSystem({
         paymentId: idSchema.optional().meta({ description: 'The payment that came in; it can be refunded like the others of the order' }),
       }),
       key: (payload: { linkId: string }) => payload.linkId,
-      state: (payload: { at: string; state: (typeof linkStates)[number] }) => ({ at: payload.at, state: payload.state, rank: linkRank[payload.state] }),
+      state: (payload: { at: string; state: (typeof linkStates)[number] }) => ({
+        at: payload.at,
+        state: payload.state,
+        rank: linkStates.indexOf(payload.state),
+      }),
     },
   },
 });
