@@ -1,0 +1,347 @@
+/** The decisions of a return: pure, logged with their facts, and advice where a person has the word. Quotes are the job descriptions'. */
+import { authorityFor } from '../../policies/lookup.ts';
+import { instant, millis, type Instant } from '../../values/instant.ts';
+import { add, money, prorate, subtract, sum, type Money } from '../../values/money.ts';
+import { covers, type Role } from '../../values/role.ts';
+import type { PolicyValues } from '../../policies/schema.ts';
+import { defineRule } from '../kit/rule.ts';
+import type { Reason } from './process.ts';
+
+/** Every code a rule of this process gives as a reason; each has its texts in `messages.yaml`. */
+export const reasonCodes = [
+  ...(['otherShop', 'otherCustomer', 'notSigned', 'withinTime', 'pastTime', 'unknownLine', 'alreadyReturned', 'openedIsNoGround', 'evidenceMissing'] as const),
+  ...(['customMade', 'perishable', 'digital', 'periodical', 'confirmedAtPurchase'] as const),
+  ...(['matches', 'emptyParcel', 'missingUnits', 'tooManyUnits', 'wrongUnits'] as const),
+  ...([
+    'shareOfPaid',
+    'nothingAccepted',
+    'goodsKept',
+    'sellerPaysFreight',
+    'customerPaysFreight',
+    'labelDeducted',
+    'freightInsured',
+    'aboveAuthority',
+  ] as const),
+  ...(['wholeOrder', 'partOfOrder', 'refundedBefore'] as const),
+] as const;
+export type ReasonCode = (typeof reasonCodes)[number];
+
+const day = 86_400_000;
+/** The calendar day of an instant in a zone, as days since 1970. */
+function dayIn(zone: string, at: Instant): number {
+  // The Swedish format is the ISO date.
+  return Date.parse(new Intl.DateTimeFormat('sv-SE', { timeZone: zone }).format(millis(at))) / day;
+}
+
+/** What the policy says of a reason; a policy that lacks one that the form offers is a fault of the policy. */
+function termsOf(policy: PolicyValues, reason: Reason): PolicyValues['returns']['reasons'][string] & { readonly days: number } {
+  const terms = policy.returns.reasons[reason];
+  if (terms === undefined) throw new RangeError(`the policy's returns.reasons has no "${reason}"`);
+  return { ...terms, days: 'calendarDays' in terms.within ? terms.within.calendarDays : 0 };
+}
+
+// ── eligibility ────────────────────────────────────────────────────────────
+export interface EligibilityFacts {
+  readonly order: {
+    readonly shop: string;
+    readonly customer: string;
+    readonly signedAt?: Instant | undefined;
+    readonly lines: readonly { readonly line: number; readonly quantity: number; readonly returned: number; readonly exceptions: readonly string[] }[];
+  };
+  readonly shop: string;
+  readonly customer: string;
+  readonly requestedAt: Instant;
+  readonly reason: Reason;
+  readonly lines: readonly { readonly line: number; readonly quantity: number; readonly opened: boolean }[];
+  /** How many photos and videos there are. */
+  readonly evidence: number;
+}
+export interface Eligibility {
+  /** Advice: only a person rejects. */
+  readonly advice: 'approve' | 'moreEvidence' | 'reject';
+  /** Whole days from signing to the request; the day of signing is day 0. */
+  readonly days: number | null;
+  /** Last day of the request's time, as a date. */
+  readonly lastDay: string | null;
+  readonly returnFreight: 'seller' | 'customer';
+  /** How often an agent may ask for more evidence; further rounds are a supervisor's. */
+  readonly evidenceRounds: number;
+}
+
+/**
+ * Advises on a request. "7 days no-reason counts from the day after signing; excepted: 定作, 鲜活易腐, opened audio-visual/software/digital goods, 报刊, and what the
+ * customer confirmed at purchase; opening a parcel to inspect is no ground". The exceptions hold where the fault is not ours; days are those of the shop's zone.
+ */
+export const eligibility = defineRule<EligibilityFacts, Eligibility>((facts, { policy }) => {
+  const { order, requestedAt, lines } = facts;
+  const terms = termsOf(policy, facts.reason);
+  const signed = order.signedAt === undefined ? undefined : dayIn(policy.calendars.zone, order.signedAt);
+  const days = signed === undefined ? null : dayIn(policy.calendars.zone, requestedAt) - signed;
+  const lastDay = signed === undefined ? null : instant((signed + terms.days) * day).slice(0, 10);
+
+  const against = new Set<ReasonCode>();
+  if (order.shop !== facts.shop) against.add('otherShop');
+  if (order.customer !== facts.customer) against.add('otherCustomer');
+  if (days === null) against.add('notSigned');
+  else if (days > terms.days) against.add('pastTime');
+  for (const asked of lines) {
+    const bought = order.lines.find((l) => l.line === asked.line);
+    if (bought === undefined) against.add('unknownLine');
+    else if (asked.quantity > bought.quantity - bought.returned) against.add('alreadyReturned');
+    if (bought && terms.returnFreight === 'customer') for (const code of exceptionsOf(policy, bought.exceptions, asked.opened)) against.add(code);
+  }
+  const noted: ReasonCode[] = days !== null && days <= terms.days ? ['withinTime'] : [];
+  if (lines.some((l) => l.opened) && !against.has('digital')) noted.push('openedIsNoGround');
+  const evidenceMissing = terms.evidence === 'required' && facts.evidence === 0;
+  if (evidenceMissing) noted.push('evidenceMissing');
+  return {
+    advice: against.size > 0 ? 'reject' : evidenceMissing ? 'moreEvidence' : 'approve',
+    days,
+    lastDay,
+    returnFreight: terms.returnFreight,
+    evidenceRounds: policy.returns.evidenceRounds,
+    reasons: [...against, ...noted],
+  };
+});
+
+const exceptionCodes = ['customMade', 'perishable', 'digital', 'periodical', 'confirmedAtPurchase'] as const satisfies readonly ReasonCode[];
+/** The exceptions of a line that hold: those that the policy knows, and that of sealed goods only when the goods' own seal is broken. */
+function exceptionsOf(policy: PolicyValues, exceptions: readonly string[], opened: boolean): readonly ReasonCode[] {
+  return exceptionCodes.filter((code) => {
+    const known = policy.returns.noReasonExceptions[code];
+    return exceptions.includes(code) && known !== undefined && (known.when === 'always' || opened);
+  });
+}
+
+// ── the parcel ─────────────────────────────────────────────────────────────
+export interface MatchFacts {
+  readonly order: { readonly lines: readonly { readonly line: number; readonly sku: string }[] };
+  readonly lines: readonly { readonly line: number; readonly quantity: number }[];
+  readonly units: readonly { readonly unitId: string; readonly sku?: string | undefined }[];
+}
+export interface Match {
+  /** What came of what was asked. */
+  readonly units: readonly { readonly unitId: string; readonly line: number }[];
+  /** What came beyond it, or does not belong to it. */
+  readonly strange: readonly { readonly unitId: string; readonly sku?: string | undefined }[];
+  readonly missing: readonly { readonly line: number; readonly quantity: number }[];
+  readonly problem: boolean;
+}
+
+/**
+ * Matches what the warehouse found in a parcel with what was asked to come back: "仓库收货 (partial, over-, wrong-item and empty receipts)". Units of a sku that
+ * stands on two lines fill the lines in their order; the order in which units were taken out of the parcel does not matter.
+ */
+export const matchReceipt = defineRule<MatchFacts, Match>(({ order, lines, units }) => {
+  const skuOf = new Map(order.lines.map((l) => [l.line, l.sku]));
+  const open = lines.flatMap(({ line, quantity }) => Array.from({ length: quantity }, () => ({ line, sku: skuOf.get(line) }))).sort((a, b) => a.line - b.line);
+  const matched: { unitId: string; line: number }[] = [];
+  const strange: MatchFacts['units'][number][] = [];
+  for (const unit of [...units].sort((a, b) => (a.unitId < b.unitId ? -1 : 1))) {
+    const at = unit.sku === undefined ? -1 : open.findIndex((o) => o.sku === unit.sku);
+    const [found] = at < 0 ? [] : open.splice(at, 1);
+    if (found) matched.push({ unitId: unit.unitId, line: found.line });
+    else strange.push(unit);
+  }
+  const askedSkus = new Set(lines.map((l) => skuOf.get(l.line)));
+  const missing = lines.map(({ line }) => ({ line, quantity: open.filter((o) => o.line === line).length })).filter((m) => m.quantity > 0);
+  const reasons: ReasonCode[] = [];
+  if (units.length === 0) reasons.push('emptyParcel');
+  else if (missing.length > 0) reasons.push('missingUnits');
+  if (strange.some((u) => u.sku !== undefined && askedSkus.has(u.sku))) reasons.push('tooManyUnits');
+  if (strange.some((u) => u.sku === undefined || !askedSkus.has(u.sku))) reasons.push('wrongUnits');
+  return { units: matched, strange, missing, problem: reasons.length > 0, reasons: reasons.length > 0 ? reasons : ['matches'] };
+});
+
+// ── money ──────────────────────────────────────────────────────────────────
+/** An order as its money is spread: total = Σ listTotal − Σ discounts + freight.paid. */
+export interface PaidOrder {
+  readonly currency: string;
+  readonly lines: readonly { readonly line: number; readonly quantity: number; readonly listTotal: Money; readonly discountShare?: Money | undefined }[];
+  readonly discounts: readonly { readonly amount: Money; readonly lines?: readonly number[] | undefined }[];
+  readonly freight: { readonly paid: Money };
+  readonly total: Money;
+}
+interface LineUnit {
+  readonly line: number;
+  readonly unit: number;
+}
+const same = (a: LineUnit, b: LineUnit): boolean => a.line === b.line && a.unit === b.unit;
+
+/** What each line was sold for after discounts, in minor units: the platform's shares where it says them for every line, else each discount prorated over its lines. */
+function netOfLines({ lines, discounts }: PaidOrder): number[] {
+  const stated = lines.flatMap((l) => (l.discountShare === undefined ? [] : [l.discountShare.minor]));
+  const off =
+    stated.length === lines.length
+      ? stated
+      : discounts.reduce(
+          (so, { amount, lines: only }) => {
+            const shares = prorate(
+              amount.minor,
+              lines.map((l) => (only === undefined || only.includes(l.line) ? l.listTotal.minor : 0)),
+            );
+            return so.map((minor, i) => minor + (shares[i] ?? 0));
+          },
+          lines.map(() => 0),
+        );
+  return lines.map((l, i) => Math.max(0, l.listTotal.minor - (off[i] ?? 0)));
+}
+
+/**
+ * What was paid for every unit of an order, in the order of lines and units: the parts add up to what was paid for the goods, to the minor unit, whatever the data.
+ * It depends on the order alone, so each unit has one amount for life, in whatever case and however often it is asked.
+ */
+function paidPerUnit(order: PaidOrder): (LineUnit & { readonly minor: number })[] {
+  const net = netOfLines(order);
+  const units = order.lines.flatMap(({ line, quantity }, i) =>
+    prorate(net[i] ?? 0, Array<number>(quantity).fill(1)).map((weight, n) => ({ line, unit: n + 1, weight })),
+  );
+  const list = order.lines.reduce((so, l) => so + l.listTotal.minor, 0);
+  // What was paid beyond price and freight was paid by mistake: finance's, not the return's.
+  const paid = Math.min(list, Math.max(0, order.total.minor - order.freight.paid.minor));
+  const shares = prorate(
+    paid,
+    units.map((u) => u.weight),
+  );
+  return units.map(({ line, unit }, i) => ({ line, unit, minor: shares[i] ?? 0 }));
+}
+
+export interface SettlementFacts {
+  readonly order: PaidOrder & { readonly freight: { readonly returnInsured: boolean } };
+  /** Units that the case holds of each line's numbers. */
+  readonly held: readonly LineUnit[];
+  /** Units that were received and accepted, or that the customer keeps. */
+  readonly accepted: readonly { readonly line: number }[];
+  readonly reason: Reason;
+  /** How the goods came back; `kept`: they did not have to. */
+  readonly by: 'label' | 'ownCourier' | 'kept';
+  /** What the customer paid a courier. */
+  readonly freight?: Money | undefined;
+  readonly reviewer: Role;
+}
+export interface Settlement {
+  /** The held numbers that are used, each with what was paid for it. */
+  readonly units: readonly (LineUnit & { readonly amount: Money })[];
+  /** For the goods, after our label where the customer pays it; original freight comes on top with the whole order. */
+  readonly refund: Money;
+  readonly deducted: Money;
+  /** What we owe the customer for a courier. */
+  readonly freightOwed: Money;
+  /** Who has to approve: the reviewer's own limit does not cover it. */
+  readonly approver: Role | null;
+}
+
+/**
+ * The refund's ceiling: "what was paid for units received and accepted, discount prorated, cumulative over partial receipts and earlier refunds; never more than
+ * paid". Earlier refunds are other numbers of the line. "Freight by reason: fault on our side → we pay both ways, no-reason → the customer pays the return
+ * (运费险 noted)". Above the reviewer's limit, or goods kept above theirs, a higher role approves.
+ */
+export const settlement = defineRule<SettlementFacts, Settlement>((facts, { policy }) => {
+  const { order, by } = facts;
+  const { currency } = order;
+  const none = money(0, currency);
+  const counts = new Map<number, number>();
+  for (const { line } of facts.accepted) counts.set(line, (counts.get(line) ?? 0) + 1);
+  const used = [...counts].flatMap(([line, count]) =>
+    facts.held
+      .filter((h) => h.line === line)
+      .sort((a, b) => a.unit - b.unit)
+      .slice(0, count),
+  );
+  const units = paidPerUnit(order)
+    .filter((u) => used.some((h) => same(h, u)))
+    .map(({ line, unit, minor }) => ({ line, unit, amount: money(minor, currency) }));
+  const value = sum(
+    units.map((u) => u.amount),
+    currency,
+  );
+
+  const payer = termsOf(policy, facts.reason).returnFreight;
+  const perReturn = policy.returns.freightPerReturn[currency] ?? 0;
+  const deducted = by === 'label' && payer === 'customer' ? money(Math.min(perReturn, value.minor), currency) : none;
+  const owed =
+    by === 'ownCourier' && payer === 'seller' && facts.freight?.currency === currency ? money(Math.min(perReturn, facts.freight.minor), currency) : none;
+  const refund = subtract(value, deducted);
+
+  const byAmount = authorityFor(policy, 'refund', refund);
+  const keptTooMuch = by === 'kept' && value.minor > (policy.returns.keepGoodsUpTo[currency] ?? -1);
+  const needed = keptTooMuch && byAmount === 'agent' ? 'supervisor' : byAmount;
+  const approver = units.length === 0 || covers(facts.reviewer, needed) ? null : needed;
+
+  const reasons: ReasonCode[] = [units.length === 0 ? 'nothingAccepted' : 'shareOfPaid'];
+  if (by === 'kept') reasons.push('goodsKept');
+  else reasons.push(payer === 'seller' ? 'sellerPaysFreight' : 'customerPaysFreight');
+  if (deducted.minor > 0) reasons.push('labelDeducted');
+  if (payer === 'customer' && by !== 'kept' && order.freight.returnInsured) reasons.push('freightInsured');
+  if (approver !== null) reasons.push('aboveAuthority');
+  return { units, refund, deducted, freightOwed: owed, approver, reasons };
+});
+
+export interface RefundFacts {
+  readonly order: PaidOrder;
+  readonly units: readonly LineUnit[];
+  readonly deducted: Money;
+  /** Whether these units are the last of the order. */
+  readonly whole: boolean;
+  readonly payments: readonly {
+    readonly paymentId: string;
+    readonly method: string;
+    readonly amount: Money;
+    readonly refunded: Money;
+    readonly paidAt: Instant;
+  }[];
+}
+export interface RefundParts {
+  readonly parts: readonly { readonly paymentId: string; readonly method: string; readonly amount: Money; readonly atOnce: boolean }[];
+  readonly total: Money;
+}
+interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+/** Lays amounts end to end. */
+function laid(amounts: readonly number[]): Span[] {
+  let at = 0;
+  return amounts.map((minor) => ({ from: at, to: (at += minor) }));
+}
+const overlap = (a: Span, b: Span): number => Math.max(0, Math.min(a.to, b.to) - Math.max(a.from, b.from));
+
+/**
+ * Splits a refund "by payment method and by payment where several paid", each part by its original route. Units, then freight, and the payments in the order they
+ * came in are laid side by side along what was paid in all; what lies beside a unit paid for it. So every minor unit has one payment for life, and cases that
+ * refund at once never draw on the same one. "Original shipping refunded only with the whole order." What was refunded meanwhile by others is not refunded again.
+ */
+export const refundParts = defineRule<RefundFacts, RefundParts>((facts, { policy }) => {
+  const { order, payments } = facts;
+  const pieces = [...paidPerUnit(order), { line: 0, unit: 0, minor: Math.min(order.freight.paid.minor, order.total.minor) }];
+  const freight = facts.whole && policy.returns.originalFreight === 'wholeOrder';
+  const ours = laid(pieces.map((p) => p.minor)).filter((_, i) => {
+    const piece = pieces[i];
+    return piece !== undefined && (piece.line === 0 ? freight : facts.units.some((u) => same(u, piece)));
+  });
+  // The label is taken off from the end, so that the rest keeps its payments.
+  let off = facts.deducted.minor;
+  const left = ours.toReversed().map(({ from, to }) => {
+    const cut = Math.min(off, to - from);
+    off -= cut;
+    return { from, to: to - cut };
+  });
+
+  const inOrder = [...payments].sort((a, b) => (a.paidAt === b.paidAt ? (a.paymentId < b.paymentId ? -1 : 1) : a.paidAt < b.paidAt ? -1 : 1));
+  const spans = laid(inOrder.map((p) => p.amount.minor));
+  const due = inOrder.map((payment, i) => ({
+    payment,
+    minor: left.reduce((so, piece) => so + overlap(piece, spans[i] ?? { from: 0, to: 0 }), 0),
+    room: subtract(payment.amount, payment.refunded).minor,
+  }));
+  let over = due.reduce((so, d) => so + Math.max(0, d.minor - d.room), 0);
+  const reasons: ReasonCode[] = [freight ? 'wholeOrder' : 'partOfOrder'];
+  if (over > 0) reasons.push('refundedBefore');
+  const parts = due.flatMap(({ payment: { paymentId, method }, minor, room }) => {
+    const spare = Math.min(over, Math.max(0, room - minor));
+    over -= spare;
+    const amount = money(Math.max(0, Math.min(minor, room)) + spare, order.currency);
+    return amount.minor > 0 ? [{ paymentId, method, amount, atOnce: policy.refunds.arriveAtOnce.includes(method) }] : [];
+  });
+  return { parts, total: parts.reduce((so, p) => add(so, p.amount), money(0, order.currency)), reasons };
+});
