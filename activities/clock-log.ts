@@ -23,7 +23,13 @@ type CaseOfClock = Pick<CaseRow, 'id' | 'shop' | 'manifest'>;
 const jobKey = (of: CaseId, clock: string): string => `clock:${of}:${clock}`;
 
 /** Appends commands and brings the rows up to date; the clocks whose extension was refused. Commands recorded before are skipped. */
-export async function recordClocks(tx: Sql, of: CaseOfClock, policy: PolicyValues, declared: Readonly<Record<string, string>>, commands: readonly ClockCommand[]): Promise<string[]> {
+export async function recordClocks(
+  tx: Sql,
+  of: CaseOfClock,
+  policy: PolicyValues,
+  declared: Readonly<Record<string, string>>,
+  commands: readonly ClockCommand[],
+): Promise<string[]> {
   const refused: string[] = [];
   for (const clock of new Set(commands.map((c) => c.clock))) {
     const mine = commands.filter((c) => c.clock === clock);
@@ -31,7 +37,12 @@ export async function recordClocks(tx: Sql, of: CaseOfClock, policy: PolicyValue
     if (first === undefined) continue;
     const policyClock = declared[first.name];
     if (policyClock === undefined) throw new Error(`clock ${first.name} is not declared`);
-    await tx.query(`insert into clocks (case_id, clock, name, policy_clock, status, state) values ($1, $2, $3, $4, 'stopped', '{}') on conflict do nothing`, [of.id, clock, first.name, policyClock]);
+    await tx.query(`insert into clocks (case_id, clock, name, policy_clock, status, state) values ($1, $2, $3, $4, 'stopped', '{}') on conflict do nothing`, [
+      of.id,
+      clock,
+      first.name,
+      policyClock,
+    ]);
     for (const c of mine) await append(tx, of.id, clock, c);
     const state = await recompute(tx, of, policy, clock);
     if (mine.some((c) => c.command.kind === 'extend' && state.refused.some((r) => r.seq === c.seq))) refused.push(clock);
@@ -40,7 +51,13 @@ export async function recordClocks(tx: Sql, of: CaseOfClock, policy: PolicyValue
 }
 
 const append = (tx: Sql, of: CaseId, clock: string, { seq, at, command }: LogEntry) =>
-  tx.query('insert into clock_log (case_id, clock, seq, command, at) values ($1, $2, $3, $4, $5) on conflict do nothing', [of, clock, seq, JSON.stringify(command), at]);
+  tx.query('insert into clock_log (case_id, clock, seq, command, at) values ($1, $2, $3, $4, $5) on conflict do nothing', [
+    of,
+    clock,
+    seq,
+    JSON.stringify(command),
+    at,
+  ]);
 
 /** When the case ends, what still runs is abandoned: neither met nor broken, unless its deadline has passed. */
 export async function abandonClocks(tx: Sql, of: CaseOfClock, policy: PolicyValues, at: Instant): Promise<void> {
@@ -56,23 +73,23 @@ export async function abandonClocks(tx: Sql, of: CaseOfClock, policy: PolicyValu
 
 /** Reads the whole log of a clock and writes its state and next job. The row is locked: commands and the due job take turns. */
 async function recompute(tx: Sql, of: CaseOfClock, policy: PolicyValues, clock: string, now?: Instant, told: readonly string[] = []): Promise<ClockState> {
-  const { rows } = await tx.query<ClockRow>('select clock, name, policy_clock, notices from clocks where case_id = $1 and clock = $2 for update', [of.id, clock]);
+  const { rows } = await tx.query<ClockRow>('select clock, name, policy_clock, notices from clocks where case_id = $1 and clock = $2 for update', [
+    of.id,
+    clock,
+  ]);
   const [row] = rows;
   if (row === undefined) throw new Error(`clock ${clock} of ${of.id} has no row`);
-  const log = await tx.query<{ seq: number; at: Date; command: LogEntry['command'] }>('select seq, at, command from clock_log where case_id = $1 and clock = $2 order by seq', [of.id, clock]);
+  const log = await tx.query<{ seq: number; at: Date; command: LogEntry['command'] }>(
+    'select seq, at, command from clock_log where case_id = $1 and clock = $2 order by seq',
+    [of.id, clock],
+  );
   const notices = [...row.notices, ...told];
   const entries = log.rows.map((entry): LogEntry => ({ seq: entry.seq, at: instant(entry.at), command: entry.command }));
   const state = clockState(declareClock(policy, row.policy_clock), entries, now, notices);
-  await tx.query('update clocks set status = $3, deadline = $4, provisional = $5, next_point = $6, state = $7, notices = $8 where case_id = $1 and clock = $2', [
-    of.id,
-    clock,
-    state.status,
-    state.deadline,
-    state.provisional,
-    state.nextPoint,
-    JSON.stringify(state),
-    JSON.stringify(notices),
-  ]);
+  await tx.query(
+    'update clocks set status = $3, deadline = $4, provisional = $5, next_point = $6, state = $7, notices = $8 where case_id = $1 and clock = $2',
+    [of.id, clock, state.status, state.deadline, state.provisional, state.nextPoint, JSON.stringify(state), JSON.stringify(notices)],
+  );
   if (state.nextPoint === null) await removeJob(tx, jobKey(of.id, clock));
   else await addJob(tx, 'clock-due', jobKey(of.id, clock), { caseId: of.id, clock }, state.nextPoint);
   return state;
@@ -98,12 +115,26 @@ export async function clockDue(engine: Engine, caseId: CaseId, clock: string): P
     }
     const raised = action.kind === 'escalate' ? await escalateTasks(tx, caseId, clock, action.to) : await holders(tx, caseId, clock);
     const key = `clock:${clock}:${action.covers.at(-1) ?? ''}`;
-    await note(tx, caseId, key, action.kind === 'warn' ? 'clockWarned' : 'clockEscalated', { clock, percent: action.percent, deadline: state.deadline, to: action.to, tasks: raised });
-    for (const role of action.tell) await queueMessage(tx, of, { path: `${key}:${role}`, message: action.kind === 'warn' ? 'kit.clockWarned' : 'kit.clockEscalated', to: role, data: { clock, deadline: state.deadline, percent: action.percent, tasks: raised } });
+    await note(tx, caseId, key, action.kind === 'warn' ? 'clockWarned' : 'clockEscalated', {
+      clock,
+      percent: action.percent,
+      deadline: state.deadline,
+      to: action.to,
+      tasks: raised,
+    });
+    for (const role of action.tell)
+      await queueMessage(tx, of, {
+        path: `${key}:${role}`,
+        message: action.kind === 'warn' ? 'kit.clockWarned' : 'kit.clockEscalated',
+        to: role,
+        data: { clock, deadline: state.deadline, percent: action.percent, tasks: raised },
+      });
     await recompute(tx, of, policy, clock, now, action.covers);
   });
 }
 
 async function holders(tx: Sql, of: CaseId, clock: string): Promise<readonly string[]> {
-  return (await tx.query<{ id: string }>(`select id from tasks where case_id = $1 and $2 = any(clocks) and status = 'open'`, [of, clock])).rows.map((r) => r.id);
+  return (await tx.query<{ id: string }>(`select id from tasks where case_id = $1 and $2 = any(clocks) and status = 'open'`, [of, clock])).rows.map(
+    (r) => r.id,
+  );
 }

@@ -36,4 +36,5 @@ export async function caseOf(sql: Sql, id: CaseId): Promise<CaseRow> {
 }
 
 /** The policy values a case is pinned to, for its shop. */
-export const policyOf = async (sql: Sql, row: Pick<CaseRow, 'manifest' | 'shop'>): Promise<PolicyValues> => policyFor(await pinnedPolicy(sql, row.manifest.policy), row.shop);
+export const policyOf = async (sql: Sql, row: Pick<CaseRow, 'manifest' | 'shop'>): Promise<PolicyValues> =>
+  policyFor(await pinnedPolicy(sql, row.manifest.policy), row.shop);

@@ -49,7 +49,12 @@ function asFailure(error: unknown): unknown {
   if (error instanceof KeyReused) return ApplicationFailure.create({ type: failures.keyReused, message: error.message, nonRetryable: true });
   if (error instanceof OutcomeUnknown) return ApplicationFailure.create({ type: failures.outcomeUnknown, message: error.message, nonRetryable: true });
   if (error instanceof SystemRefused) return ApplicationFailure.create({ type: failures.refused, message: error.message, nonRetryable: true });
-  if (error instanceof SystemUnavailable) return ApplicationFailure.create({ type: failures.unavailable, message: error.message, ...(error.retryAfterMs === undefined ? {} : { nextRetryDelay: error.retryAfterMs }) });
+  if (error instanceof SystemUnavailable)
+    return ApplicationFailure.create({
+      type: failures.unavailable,
+      message: error.message,
+      ...(error.retryAfterMs === undefined ? {} : { nextRetryDelay: error.retryAfterMs }),
+    });
   if (error instanceof BrokenCircuitError) return ApplicationFailure.create({ type: failures.unavailable, message: 'the system has been away; not asked' });
   return error;
 }
@@ -60,7 +65,8 @@ class OutcomeUnknown extends Error {}
 async function once(engine: Engine, request: EffectRequest): Promise<EffectAnswer> {
   const { pool } = engine;
   const contract = engine.systems[request.system]?.operations[request.operation];
-  if (contract === undefined) throw ApplicationFailure.create({ type: failures.refused, message: `${request.system}.${request.operation} is in no contract`, nonRetryable: true });
+  if (contract === undefined)
+    throw ApplicationFailure.create({ type: failures.refused, message: `${request.system}.${request.operation} is in no contract`, nonRetryable: true });
   const row = await findEffect(pool, request.case, request.path);
   const recorded = recordedAnswer(row, request);
   if (recorded) {
@@ -71,7 +77,7 @@ async function once(engine: Engine, request: EffectRequest): Promise<EffectAnswe
   const own = engine.own[`${request.system}.${request.operation}`];
   if (own) {
     return inTransaction(pool, async (tx) => {
-      const answer = await own(tx, { case: request.case, key: effectKey(request.case, request.path), args: request.args });
+      const answer = await own(tx, { case: request.case, key: effectKey(request.case, request.path), args: contract.args.parse(request.args) });
       return recordIn(engine, tx, request, answer);
     });
   }
@@ -89,7 +95,8 @@ async function send(engine: Engine, request: EffectRequest, contract: OperationC
       // The intent is committed before the call: after a crash the next try knows that one may have been sent.
       const first = !sentBefore && (await intend(engine.pool, request));
       if (!first) {
-        if (contract.repeat === 'never') throw new OutcomeUnknown(`${request.system}.${request.operation} was sent and no answer came; whether it happened has to be looked up there`);
+        if (contract.repeat === 'never')
+          throw new OutcomeUnknown(`${request.system}.${request.operation} was sent and no answer came; whether it happened has to be looked up there`);
         const stands = await lookupOperation(system, request.operation, { ...target, key });
         if (stands.found) return facts(stands.answer);
       }
@@ -98,14 +105,27 @@ async function send(engine: Engine, request: EffectRequest, contract: OperationC
   });
 }
 
-const record = (engine: Engine, request: EffectRequest, answer: EffectAnswer, enteredBy?: string): Promise<EffectAnswer> => inTransaction(engine.pool, (tx) => recordIn(engine, tx, request, answer, enteredBy));
+const record = (engine: Engine, request: EffectRequest, answer: EffectAnswer, enteredBy?: string): Promise<EffectAnswer> =>
+  inTransaction(engine.pool, (tx) => recordIn(engine, tx, request, answer, enteredBy));
 
-async function recordIn(engine: Engine, tx: Parameters<typeof applyPending>[1], request: EffectRequest, answer: EffectAnswer, enteredBy?: string): Promise<EffectAnswer> {
+async function recordIn(
+  engine: Engine,
+  tx: Parameters<typeof applyPending>[1],
+  request: EffectRequest,
+  answer: EffectAnswer,
+  enteredBy?: string,
+): Promise<EffectAnswer> {
   const stands = await recordAnswer(tx, request, answer, enteredBy);
   await applyPending(engine, tx, request.case, request.pending);
   if (stands.fresh) {
     const { system, operation, path } = request;
-    await note(tx, request.case, `effect:${path}`, request.undoes === undefined ? 'effect' : 'undone', { system, operation, path, ...(stands.answer.ok ? {} : { error: stands.answer.error }), ...(enteredBy ? { enteredBy } : {}) });
+    await note(tx, request.case, `effect:${path}`, request.undoes === undefined ? 'effect' : 'undone', {
+      system,
+      operation,
+      path,
+      ...(stands.answer.ok ? {} : { error: stands.answer.error }),
+      ...(enteredBy ? { enteredBy } : {}),
+    });
   }
   return stands.answer;
 }

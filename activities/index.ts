@@ -152,7 +152,9 @@ async function closeCase(engine: Engine, tx: Sql, request: CloseCaseRequest): Pr
   if (closed === undefined) return { parent: undefined, successors: [] };
   await closeAllTasks(tx, of);
   await abandonClocks(tx, closed, await policyOf(tx, closed), instant(Date.now()));
-  await tx.query(`update inbox set became = case when kind = 'event' then 'late' else 'note' end where case_id = $1 and seen_at is null and became is null`, [of]);
+  await tx.query(`update inbox set became = case when kind = 'event' then 'late' else 'note' end where case_id = $1 and seen_at is null and became is null`, [
+    of,
+  ]);
   const successors = await settleLate(tx, engine.processes, of);
   await note(tx, of, 'closed', 'closed', { status, outcome });
   await tellParent(tx, closed, outcome);
@@ -162,5 +164,13 @@ async function closeCase(engine: Engine, tx: Sql, request: CloseCaseRequest): Pr
 /** A case that another one started is waited for: its outcome enters the parent's inbox, once. */
 async function tellParent(tx: Sql, child: CaseRow, outcome: unknown): Promise<void> {
   if (child.parent === null) return;
-  await storeInbound(tx, { source: `case:${child.id}`, eventId: 'outcome', kind: 'outcome', name: 'outcome', caseId: child.parent, body: { of: child.id, outcome }, at: instant(Date.now()) });
+  await storeInbound(tx, {
+    source: `case:${child.id}`,
+    eventId: 'outcome',
+    kind: 'outcome',
+    name: 'outcome',
+    caseId: child.parent,
+    body: { of: child.id, outcome },
+    at: instant(Date.now()),
+  });
 }

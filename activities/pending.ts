@@ -29,7 +29,8 @@ export async function applyPending(engine: Engine, tx: Sql, of: CaseId, pending:
     }
     for (const message of told) await queueMessage(tx, row, message);
   }
-  if (seen.length > 0) await tx.query('update inbox set seen_at = coalesce(seen_at, now()) where id = any($1::bigint[])', [seen.filter((id) => /^\d+$/.test(id))]);
+  if (seen.length > 0)
+    await tx.query('update inbox set seen_at = coalesce(seen_at, now()) where id = any($1::bigint[])', [seen.filter((id) => /^\d+$/.test(id))]);
   for (const id of refused.filter((r) => /^\d+$/.test(r))) {
     await tx.query(`update inbox set became = 'refused', seen_at = coalesce(seen_at, now()) where id = $1`, [id]);
     await note(tx, of, `refused:${id}`, 'withdrawalRefused', {});

@@ -1,13 +1,13 @@
 /** Limits across cases, in SQL: which units of an order line belong to which case. */
-import { z } from 'zod';
-import { allowance } from '../systems/allowance/contract.ts';
+import type { z } from 'zod';
+import type { allowance } from '../systems/allowance/contract.ts';
 import type { UndoResult } from '../systems/contract.ts';
 import type { EffectKey } from '../values/ids.ts';
 import type { EffectAnswer } from '../workflows/kit/protocol.ts';
 import type { Sql } from './pool.ts';
 
 type Own = (tx: Sql, call: { readonly key: EffectKey; readonly args: unknown }) => Promise<EffectAnswer>;
-type Reserve = z.output<typeof allowance.operations.reserve.args>;
+type Args<O extends keyof typeof allowance.operations> = z.output<(typeof allowance.operations)[O]['args']>;
 interface Line {
   readonly line: number;
   readonly bought: number;
@@ -34,7 +34,7 @@ async function lockLines(tx: Sql, orderId: string, lines: readonly Line[]): Prom
   }
 }
 
-async function reserve(tx: Sql, key: EffectKey, { orderId, lines }: Reserve): Promise<EffectAnswer> {
+async function reserve(tx: Sql, key: EffectKey, { orderId, lines }: Args<'reserve'>): Promise<EffectAnswer> {
   await lockLines(tx, orderId, lines);
   const made = await tx.query(`insert into allowance_holds (hold, order_id, status) values ($1, $2, 'held') on conflict do nothing`, [key, orderId]);
   // Taken back before it came: an undo overtook it.
@@ -77,7 +77,7 @@ async function release(tx: Sql, of: string): Promise<UndoResult> {
   }
 }
 
-async function commit(tx: Sql, { hold, orderId, units, order }: z.output<typeof allowance.operations.commit.args>): Promise<EffectAnswer> {
+async function commit(tx: Sql, { hold, orderId, units, order }: Args<'commit'>): Promise<EffectAnswer> {
   await lockLines(tx, orderId, order);
   const { rowCount } = await tx.query(`update allowance_holds set status = 'used' where hold = $1 and status = 'held'`, [hold]);
   if (rowCount !== 1) throw new Error(`hold ${hold} is not held: it was committed or released before`);
@@ -96,9 +96,9 @@ async function commit(tx: Sql, { hold, orderId, units, order }: z.output<typeof 
   return { ok: true, result: { whole: rows[0]?.whole === true } };
 }
 
-/** The operations of our own systems: they run inside the transaction that records them. */
+/** The operations of our own systems: they run inside the transaction that records them, with arguments that the contract has parsed. */
 export const ownOperations: Readonly<Record<string, Own>> = {
-  'allowance.reserve': (tx, { key, args }) => reserve(tx, key, allowance.operations.reserve.args.parse(args)),
-  'allowance.release': async (tx, { args }) => ({ ok: true, result: await release(tx, allowance.operations.release.args.parse(args).of) }),
-  'allowance.commit': (tx, { args }) => commit(tx, allowance.operations.commit.args.parse(args)),
+  'allowance.reserve': (tx, { key, args }) => reserve(tx, key, args as Args<'reserve'>),
+  'allowance.release': async (tx, { args }) => ({ ok: true, result: await release(tx, (args as Args<'release'>).of) }),
+  'allowance.commit': (tx, { args }) => commit(tx, args as Args<'commit'>),
 };

@@ -37,7 +37,9 @@ export interface Difference {
   readonly was: unknown;
   readonly now: unknown;
 }
-export type Opened = { readonly status: 'new' | 'same'; readonly case: CaseRow } | { readonly status: 'conflict'; readonly id: CaseId; readonly differences: readonly Difference[] };
+export type Opened =
+  | { readonly status: 'new' | 'same'; readonly case: CaseRow }
+  | { readonly status: 'conflict'; readonly id: CaseId; readonly differences: readonly Difference[] };
 
 export interface OpenCase {
   readonly declaration: ProcessDeclaration;
@@ -63,7 +65,19 @@ export async function openCase(tx: Sql, open: OpenCase): Promise<Opened> {
   const inserted = await tx.query<CaseRow>(
     `insert into cases (id, process, shop, customer, order_id, input, input_hash, manifest, starter, parent, run_at)
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, coalesce($11, now())) on conflict (id) do nothing returning *`,
-    [id, declaration.name, subject.shop, subject.customer ?? null, subject.order ?? null, JSON.stringify(input), hash, JSON.stringify(manifest), open.starter, open.parent ?? null, open.runAt ?? null],
+    [
+      id,
+      declaration.name,
+      subject.shop,
+      subject.customer ?? null,
+      subject.order ?? null,
+      JSON.stringify(input),
+      hash,
+      JSON.stringify(manifest),
+      open.starter,
+      open.parent ?? null,
+      open.runAt ?? null,
+    ],
   );
   const [fresh] = inserted.rows;
   if (fresh) {
@@ -82,7 +96,8 @@ export async function findCase(sql: Sql, id: string): Promise<CaseRow | undefine
 /** Where two inputs differ, by JSON path. */
 export function differences(was: unknown, now: unknown, path = ''): Difference[] {
   const isObject = (v: unknown): v is Record<string, unknown> => typeof v === 'object' && v !== null;
-  if (isObject(was) && isObject(now)) return [...new Set([...Object.keys(was), ...Object.keys(now)])].flatMap((key) => differences(was[key], now[key], path === '' ? key : `${path}.${key}`));
+  if (isObject(was) && isObject(now))
+    return [...new Set([...Object.keys(was), ...Object.keys(now)])].flatMap((key) => differences(was[key], now[key], path === '' ? key : `${path}.${key}`));
   return contentHash(was ?? null) === contentHash(now ?? null) ? [] : [{ path, was: was ?? null, now: now ?? null }];
 }
 
@@ -93,6 +108,57 @@ export async function markStarted(sql: Sql, id: CaseId, runId: string | undefine
 
 /** Cases that are due and whose start a crash or an outage left, oldest first. */
 export async function unstartedCases(sql: Sql, olderThanMs: number, limit: number): Promise<CaseRow[]> {
-  const { rows } = await sql.query<CaseRow>(`select * from cases where started_at is null and status = 'open' and run_at < now() - $1 * interval '1 millisecond' order by run_at limit $2`, [olderThanMs, limit]);
+  const { rows } = await sql.query<CaseRow>(
+    `select * from cases where started_at is null and status = 'open' and run_at < now() - $1 * interval '1 millisecond' order by run_at limit $2`,
+    [olderThanMs, limit],
+  );
+  return rows;
+}
+
+export interface CaseFilter {
+  /** '*': every shop. */
+  readonly shops: readonly string[];
+  readonly process?: string | undefined;
+  readonly status?: CaseStatus | undefined;
+  readonly stage?: string | undefined;
+  readonly customer?: string | undefined;
+  readonly order?: string | undefined;
+  /** Only cases one of whose clocks has broken. */
+  readonly breached?: boolean | undefined;
+}
+export type ListedCase = CaseRow & { readonly opened_text: string };
+
+/**
+ * Cases of shops, newest first, after the keyset (opened_at, id) of the last one seen. One range of index cases_newest per shop (cases_newest_of_all for who
+ * serves every shop), each read no further than the page; with an order or a customer, of cases_by_order or cases_by_customer.
+ */
+export async function listCases(
+  sql: Sql,
+  filter: CaseFilter,
+  after: readonly [openedAt: string, id: string] | undefined,
+  limit: number,
+): Promise<ListedCase[]> {
+  const everywhere = filter.shops.includes('*');
+  const { rows } = await sql.query<ListedCase>(
+    `select c.*, c.opened_at::text as opened_text from unnest($1::text[]) as shops(shop) cross join lateral (
+       select * from cases i
+       where ${everywhere ? 'true' : 'i.shop = shops.shop'} and (i.opened_at, i.id) < ($2::timestamptz, $3)
+         and ($5::text is null or i.process = $5) and ($6::text is null or i.status = $6) and ($7::text is null or i.stage = $7)
+         and ($8::text is null or i.customer = $8) and ($9::text is null or i.order_id = $9)
+         and ($10::boolean is null or exists (select 1 from clocks k where k.case_id = i.id and k.status = 'broken') = $10)
+       order by i.opened_at desc, i.id desc limit $4
+     ) c order by c.opened_at desc, c.id desc limit $4`,
+    [
+      everywhere ? ['*'] : filter.shops,
+      ...(after ?? ['infinity', '']),
+      limit,
+      filter.process ?? null,
+      filter.status ?? null,
+      filter.stage ?? null,
+      filter.customer ?? null,
+      filter.order ?? null,
+      filter.breached ?? null,
+    ],
+  );
   return rows;
 }

@@ -32,7 +32,8 @@ export async function findEffect(sql: Sql, of: string, path: string): Promise<Ef
 /** The recorded answer, if there is one. Throws KeyReused when the key was used with other arguments, or for another operation. */
 export function recordedAnswer(row: EffectRow | undefined, request: Pick<EffectRequest, 'system' | 'operation' | 'args'>): EffectAnswer | undefined {
   if (row === undefined) return undefined;
-  if (row.system !== request.system || row.operation !== request.operation || row.args_hash !== contentHash(request.args)) throw new KeyReused(`${row.path} was recorded with other arguments`);
+  if (row.system !== request.system || row.operation !== request.operation || row.args_hash !== contentHash(request.args))
+    throw new KeyReused(`${row.path} was recorded with other arguments`);
   if (row.status === 'sending') return undefined;
   return row.ok ? { ok: true, result: row.answer } : { ok: false, error: String(row.answer) };
 }
@@ -50,7 +51,12 @@ export async function intend(sql: Sql, request: EffectRequest): Promise<boolean>
  * Records an answer once: the first one stands, also against a result that a person enters while the reply is on its way.
  * Returns what stands, and whether this call wrote it. Throws KeyReused when the row is of another payload.
  */
-export async function recordAnswer(tx: Sql, request: EffectRequest, answer: EffectAnswer, enteredBy?: string): Promise<{ answer: EffectAnswer; fresh: boolean }> {
+export async function recordAnswer(
+  tx: Sql,
+  request: EffectRequest,
+  answer: EffectAnswer,
+  enteredBy?: string,
+): Promise<{ answer: EffectAnswer; fresh: boolean }> {
   const written = await tx.query(
     `insert into effects (case_id, path, system, operation, args_hash, args, undoes, status, ok, answer, entered_by, done_at)
      values ($1, $2, $3, $4, $5, $6, $7, 'done', $8, $9, $10, now())

@@ -46,13 +46,19 @@ export async function storeInbound(tx: Sql, arrival: Arrival): Promise<Stored> {
   let { caseId, name } = arrival;
   if (correlationKey !== undefined) {
     await lockKey(tx, source, correlationKey);
-    const { rows } = await tx.query<{ case_id: CaseId; event: string }>('select case_id, event from correlations where source = $1 and key = $2', [source, correlationKey]);
+    const { rows } = await tx.query<{ case_id: CaseId; event: string }>('select case_id, event from correlations where source = $1 and key = $2', [
+      source,
+      correlationKey,
+    ]);
     if (rows[0]) [caseId, name] = [rows[0].case_id, rows[0].event];
   }
   const before = await tx.query<Row>('select id, body_hash, case_id, became from inbox where source = $1 and event_id = $2', [source, eventId]);
   if (before.rows[0]) return repeated(before.rows[0], hash);
   // Shared: the case cannot close between this look and the insert, so nothing arrives unseen behind its last record.
-  const open = caseId === undefined ? undefined : (await tx.query<{ status: string }>('select status from cases where id = $1 for share', [caseId])).rows[0]?.status === 'open';
+  const open =
+    caseId === undefined
+      ? undefined
+      : (await tx.query<{ status: string }>('select status from cases where id = $1 for share', [caseId])).rows[0]?.status === 'open';
   if (caseId !== undefined && arrival.kind === 'event' && arrival.limit !== undefined) {
     const { rows } = await tx.query<{ n: number }>(`select count(*)::int as n from inbox where case_id = $1 and kind = 'event'`, [caseId]);
     if ((rows[0]?.n ?? 0) >= arrival.limit) return { status: 'tooMany', caseId };
@@ -60,7 +66,18 @@ export async function storeInbound(tx: Sql, arrival: Arrival): Promise<Stored> {
   const inserted = await tx.query<{ id: number }>(
     `insert into inbox (source, event_id, body_hash, kind, name, correlation_key, case_id, body, at, became)
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (source, event_id) do nothing returning id`,
-    [source, eventId, hash, arrival.kind, name, correlationKey ?? null, caseId ?? null, JSON.stringify(arrival.body), arrival.at, open === false ? 'late' : null],
+    [
+      source,
+      eventId,
+      hash,
+      arrival.kind,
+      name,
+      correlationKey ?? null,
+      caseId ?? null,
+      JSON.stringify(arrival.body),
+      arrival.at,
+      open === false ? 'late' : null,
+    ],
   );
   const [fresh] = inserted.rows;
   if (fresh === undefined) {
@@ -69,7 +86,8 @@ export async function storeInbound(tx: Sql, arrival: Arrival): Promise<Stored> {
     if (raced.rows[0]) return repeated(raced.rows[0], hash);
     throw new Error(`inbox row ${source} ${eventId} neither inserted nor found`);
   }
-  if (caseId !== undefined && arrival.kind === 'event') await note(tx, caseId, `inbox:${fresh.id}`, 'event', { event: name, ...(open === false ? { late: true } : {}) });
+  if (caseId !== undefined && arrival.kind === 'event')
+    await note(tx, caseId, `inbox:${fresh.id}`, 'event', { event: name, ...(open === false ? { late: true } : {}) });
   return { status: 'stored', id: fresh.id, ...(caseId === undefined ? {} : { caseId }), ...(open === false ? { became: 'late' } : {}) };
 }
 
@@ -90,7 +108,12 @@ export async function correlate(tx: Sql, source: string, key: string, of: CaseId
     [source, key, of, event],
   );
   if (rows[0]?.case_id !== of) throw new KeyTaken(source, key);
-  const early = await tx.query(`update inbox set case_id = $3, name = $4 where source = $1 and correlation_key = $2 and case_id is null and became is null`, [source, key, of, event]);
+  const early = await tx.query(`update inbox set case_id = $3, name = $4 where source = $1 and correlation_key = $2 and case_id is null and became is null`, [
+    source,
+    key,
+    of,
+    event,
+  ]);
   return early.rowCount ?? 0;
 }
 

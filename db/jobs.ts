@@ -15,7 +15,12 @@ export interface Jobs {
 /** Adds a job, or replaces the one under the same key that has not begun. */
 export async function addJob<K extends keyof Jobs>(tx: Sql, kind: K, key: string, payload: Jobs[K], runAt?: Instant): Promise<void> {
   // 25 tries with growing pauses: about three days; then the job stays as failed and the operator's metrics show it.
-  await tx.query(`select graphile_worker.add_job($1, payload => $2::json, job_key => $3, run_at => $4::timestamptz, max_attempts => 25)`, [kind, JSON.stringify(payload), key, runAt ?? null]);
+  await tx.query(`select graphile_worker.add_job($1, payload => $2::json, job_key => $3, run_at => $4::timestamptz, max_attempts => 25)`, [
+    kind,
+    JSON.stringify(payload),
+    key,
+    runAt ?? null,
+  ]);
 }
 
 export async function removeJob(tx: Sql, key: string): Promise<void> {

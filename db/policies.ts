@@ -8,7 +8,11 @@ const known = new Map<string, Policy>();
 /** Stores a policy under its version; storing it again changes nothing. */
 export async function publishPolicy(sql: Sql, loaded: LoadedPolicy): Promise<void> {
   const source = loaded.source.map((s) => s.file.split('/').at(-1)).join(' < ');
-  await sql.query('insert into policies (version, source, document) values ($1, $2, $3) on conflict (version) do nothing', [loaded.version, source, JSON.stringify(loaded.policy)]);
+  await sql.query('insert into policies (version, source, document) values ($1, $2, $3) on conflict (version) do nothing', [
+    loaded.version,
+    source,
+    JSON.stringify(loaded.policy),
+  ]);
 }
 
 /** The policy a case is pinned to; throws when it was never published here. */

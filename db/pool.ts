@@ -16,7 +16,15 @@ pg.types.setTypeParser(pg.types.builtins.INT8, (text) => {
  * (the API answers 503, a record goes on as an ordinary activity), instead of queueing behind a dead server.
  */
 export function connectPool(url: string, name: string, max = 10): Pool {
-  const pool = new pg.Pool({ connectionString: url, application_name: name, max, connectionTimeoutMillis: 1000, statement_timeout: 5000, query_timeout: 6000, idle_in_transaction_session_timeout: 10_000 });
+  const pool = new pg.Pool({
+    connectionString: url,
+    application_name: name,
+    max,
+    connectionTimeoutMillis: 1000,
+    statement_timeout: 5000,
+    query_timeout: 6000,
+    idle_in_transaction_session_timeout: 10_000,
+  });
   // An idle connection that breaks is replaced at the next query; without a listener it would end the process.
   pool.on('error', () => undefined);
   return pool;
@@ -33,7 +41,10 @@ export async function inTransaction<T>(pool: Pool, work: (tx: Sql) => Promise<T>
     return result;
   } catch (error) {
     // A connection whose rollback fails is thrown away: its transaction ends with it.
-    await client.query('rollback').then(() => client.release(), (broken: unknown) => client.release(broken instanceof Error ? broken : true));
+    await client.query('rollback').then(
+      () => client.release(),
+      (broken: unknown) => client.release(broken instanceof Error ? broken : true),
+    );
     throw error;
   }
 }
@@ -42,5 +53,9 @@ export async function inTransaction<T>(pool: Pool, work: (tx: Sql) => Promise<T>
 export function isAway(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const code = 'code' in error ? String(error.code) : '';
-  return /^(08|57P0|53)/.test(code) || ['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'EPIPE', 'ETIMEDOUT'].includes(code) || /timeout exceeded when trying to connect|Connection terminated|Query read timeout|cannot use a pool after/i.test(error.message);
+  return (
+    /^(08|57P0|53)/.test(code) ||
+    ['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'EPIPE', 'ETIMEDOUT'].includes(code) ||
+    /timeout exceeded when trying to connect|Connection terminated|Query read timeout|cannot use a pool after/i.test(error.message)
+  );
 }

@@ -4,7 +4,12 @@ import type { Sql } from './pool.ts';
 
 /** Adds a fact once: the same key again, after a retry or a reset, changes nothing. Data are ids, amounts and codes. */
 export async function note(tx: Sql, of: CaseId, key: string, kind: string, data: object): Promise<void> {
-  await tx.query('insert into timeline (case_id, key, kind, data) values ($1, $2, $3, $4) on conflict (case_id, key) do nothing', [of, key, kind, JSON.stringify(data)]);
+  await tx.query('insert into timeline (case_id, key, kind, data) values ($1, $2, $3, $4) on conflict (case_id, key) do nothing', [
+    of,
+    key,
+    kind,
+    JSON.stringify(data),
+  ]);
 }
 
 export interface TimelineRow {
@@ -17,5 +22,6 @@ export interface TimelineRow {
 
 /** A page of a case's timeline in order, after a row id. Served by index timeline_of_case. */
 export async function timelineOf(sql: Sql, of: CaseId, after: number, limit: number): Promise<TimelineRow[]> {
-  return (await sql.query<TimelineRow>('select id, key, kind, data, at from timeline where case_id = $1 and id > $2 order by id limit $3', [of, after, limit])).rows;
+  return (await sql.query<TimelineRow>('select id, key, kind, data, at from timeline where case_id = $1 and id > $2 order by id limit $3', [of, after, limit]))
+    .rows;
 }

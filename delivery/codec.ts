@@ -16,12 +16,15 @@ export type CodecKeys = readonly { readonly id: string; readonly key: Buffer }[]
 
 /** Parses `<id>:<base64 of 32 bytes>` lines, newest first; blank lines are skipped. Throws when a line is no such key. */
 export function parseCodecKeys(content: string): CodecKeys {
-  const keys = content.split('\n').filter((line) => line.trim() !== '').map((line) => {
-    const [id = '', base64 = ''] = line.includes(':') ? line.trim().split(':') : ['1', line.trim()];
-    const key = Buffer.from(base64, 'base64');
-    if (id === '' || key.length !== 32) throw new Error('a codec key is "<id>:<base64 of 32 bytes>", one per line, the newest first');
-    return { id, key };
-  });
+  const keys = content
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .map((line) => {
+      const [id = '', base64 = ''] = line.includes(':') ? line.trim().split(':') : ['1', line.trim()];
+      const key = Buffer.from(base64, 'base64');
+      if (id === '' || key.length !== 32) throw new Error('a codec key is "<id>:<base64 of 32 bytes>", one per line, the newest first');
+      return { id, key };
+    });
   if (keys.length === 0) throw new Error('the codec key file is empty');
   return keys;
 }

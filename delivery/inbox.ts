@@ -20,7 +20,10 @@ export async function deliverInbox(pool: Pool, temporal: Client, of: CaseId, aga
       const batch = await undelivered(tx, of, again);
       if (batch.length === 0) return 'nothing';
       await temporal.withDeadline(callDeadline(), () => temporal.workflow.getHandle(of).signal(deliverSignal, batch));
-      await markDelivered(tx, batch.map((m) => m.id));
+      await markDelivered(
+        tx,
+        batch.map((m) => m.id),
+      );
       return 'delivered';
     });
   } catch (error) {

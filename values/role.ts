@@ -1,5 +1,19 @@
 /** Who decides and who calls: the service department's people, the customer, and systems upstream. */
-export const roles = ['agent', 'supervisor', 'manager', 'warehouse', 'quality', 'production', 'finance', 'tech', 'rnd', 'sales', 'ops', 'upstream', 'customer'] as const;
+export const roles = [
+  'agent',
+  'supervisor',
+  'manager',
+  'warehouse',
+  'quality',
+  'production',
+  'finance',
+  'tech',
+  'rnd',
+  'sales',
+  'ops',
+  'upstream',
+  'customer',
+] as const;
 export type Role = (typeof roles)[number];
 
 /** The ladder that authority and escalation climb: 客服 → 主管 → 经理. */

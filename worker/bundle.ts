@@ -4,7 +4,9 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { bundleWorkflowCode } from '@temporalio/worker';
 
 /** The code of every workflow of an index, ready to run in the sandbox. */
-export async function bundleWorkflows(index: URL = new URL(import.meta.url.endsWith('.ts') ? '../workflows/index.ts' : '../workflows/index.js', import.meta.url)): Promise<string> {
+export async function bundleWorkflows(
+  index: URL = new URL(import.meta.url.endsWith('.ts') ? '../workflows/index.ts' : '../workflows/index.js', import.meta.url),
+): Promise<string> {
   const { code } = await bundleWorkflowCode({ workflowsPath: fileURLToPath(index) });
   return code;
 }

@@ -13,7 +13,10 @@ const schema = z.object({
   WORKFLOW_BUNDLE: z.string().optional(),
   LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
 });
-export type WorkerConfig = z.output<typeof schema> & { readonly systemUrl: (name: string) => string; readonly systemToken: (name: string) => string | undefined };
+export type WorkerConfig = z.output<typeof schema> & {
+  readonly systemUrl: (name: string) => string;
+  readonly systemToken: (name: string) => string | undefined;
+};
 
 /** Throws with one line per missing or wrong variable. */
 export function readConfig(env: NodeJS.ProcessEnv): WorkerConfig {

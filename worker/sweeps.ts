@@ -43,7 +43,10 @@ async function findBroken(engine: Engine): Promise<number> {
       const ids: string[] = [];
       for await (const execution of engine.temporal.workflow.list({ query })) ids.push(execution.workflowId);
       // A workflow that just ended is writing nothing any more, but its last record may still be on its way to our eyes: 10 s.
-      const { rows } = await engine.pool.query<CaseRow>(`select * from cases where id = any($1) and status = 'open' and changed_at < now() - interval '10 seconds'`, [ids]);
+      const { rows } = await engine.pool.query<CaseRow>(
+        `select * from cases where id = any($1) and status = 'open' and changed_at < now() - interval '10 seconds'`,
+        [ids],
+      );
       for (const row of rows) if (await breakCase(engine, row, trouble)) broken += 1;
     } catch (error) {
       if (!isTemporalAway(error)) throw error;
@@ -56,7 +59,10 @@ async function findBroken(engine: Engine): Promise<number> {
 /** A case that cannot go on: its tasks are withdrawn, so that nobody decides into the void, and operators are told. */
 async function breakCase(engine: Engine, row: CaseRow, trouble: string): Promise<boolean> {
   return inTransaction(engine.pool, async (tx) => {
-    const { rowCount } = await tx.query(`update cases set status = 'broken', trouble = $2, closed_at = now(), changed_at = now() where id = $1 and status = 'open'`, [row.id, trouble]);
+    const { rowCount } = await tx.query(
+      `update cases set status = 'broken', trouble = $2, closed_at = now(), changed_at = now() where id = $1 and status = 'open'`,
+      [row.id, trouble],
+    );
     if (rowCount !== 1) return false;
     await closeAllTasks(tx, row.id);
     await note(tx, row.id, 'broken', 'broken', { trouble });
@@ -77,7 +83,11 @@ export function startSweeping(engine: Engine, settings: SweepSettings = sweepSet
     } catch (error) {
       engine.log.warn({ err: error }, 'a sweep failed; the next one tries again');
     }
-    if (!stopped) timer = setTimeout(() => (running = round()), settings.intervalMs);
+    if (!stopped) {
+      timer = setTimeout(() => {
+        running = round();
+      }, settings.intervalMs);
+    }
   };
   running = round();
   return {

@@ -17,12 +17,15 @@ export interface RegisteredProcess {
 }
 export type Processes = ReadonlyMap<string, RegisteredProcess>;
 
-const isDeclaration = (value: unknown): value is ProcessDeclaration => typeof value === 'object' && value !== null && 'stages' in value && 'tasks' in value && 'outcome' in value;
+const isDeclaration = (value: unknown): value is ProcessDeclaration =>
+  typeof value === 'object' && value !== null && 'stages' in value && 'tasks' in value && 'outcome' in value;
 const ending = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
 
 /** Loads every process of a folder like workflows/ (the tests have one of their own). Throws when a folder's `process` declares none, or another name than the folder's. */
 export async function loadProcesses(folder: URL = new URL('./', import.meta.url)): Promise<Processes> {
-  const names = readdirSync(fileURLToPath(folder), { withFileTypes: true }).filter((entry) => entry.isDirectory() && existsSync(new URL(`${entry.name}/process${ending}`, folder)));
+  const names = readdirSync(fileURLToPath(folder), { withFileTypes: true }).filter(
+    (entry) => entry.isDirectory() && existsSync(new URL(`${entry.name}/process${ending}`, folder)),
+  );
   const loaded = await Promise.all(names.map(async ({ name }) => [name, await loadProcess(new URL(`${name}/`, folder), name)] as const));
   return new Map(loaded);
 }
@@ -30,7 +33,8 @@ export async function loadProcesses(folder: URL = new URL('./', import.meta.url)
 async function loadProcess(folder: URL, name: string): Promise<RegisteredProcess> {
   const declared = Object.values((await import(new URL(`process${ending}`, folder).href)) as Record<string, unknown>).filter(isDeclaration);
   const [declaration] = declared;
-  if (declaration === undefined || declared.length > 1 || declaration.name !== name) throw new Error(`workflows/${name}/process must export one declaration named "${name}"`);
+  if (declaration === undefined || declared.length > 1 || declaration.name !== name)
+    throw new Error(`workflows/${name}/process must export one declaration named "${name}"`);
   const rules = existsSync(new URL(`rules${ending}`, folder)) ? ((await import(new URL(`rules${ending}`, folder).href)) as Record<string, unknown>) : {};
   const messages = new URL('messages.yaml', folder);
   return {
@@ -44,9 +48,16 @@ async function loadProcess(folder: URL, name: string): Promise<RegisteredProcess
 export const workflowType = (process: string): string => process.replaceAll(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
 
 /** What changes a case's commands, frozen when it opens. */
-export function manifestOf(declaration: ProcessDeclaration, shop: string, { policy, version }: Pick<LoadedPolicy, 'policy' | 'version'>, systems: Readonly<Record<string, SystemContract>>): Manifest {
+export function manifestOf(
+  declaration: ProcessDeclaration,
+  shop: string,
+  { policy, version }: Pick<LoadedPolicy, 'policy' | 'version'>,
+  systems: Readonly<Record<string, SystemContract>>,
+): Manifest {
   const values = policyFor(policy, shop);
-  const operations = Object.values(systems).flatMap((s) => Object.entries(s.operations).map(([name, o]) => [`${s.name}.${name}`, { pace: o.pace, ...(o.undo === undefined ? {} : { undo: o.undo }) }] as const));
+  const operations = Object.values(systems).flatMap((s) =>
+    Object.entries(s.operations).map(([name, o]) => [`${s.name}.${name}`, { pace: o.pace, ...(o.undo === undefined ? {} : { undo: o.undo }) }] as const),
+  );
   const events = Object.entries(declaration.events);
   return {
     kit: kitVersion,

@@ -2,7 +2,8 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { Client, Connection } from '@temporalio/client';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client, Connection, WorkflowNotFoundError } from '@temporalio/client';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import express from 'express';
 import { pino } from 'pino';
@@ -83,10 +84,14 @@ export async function startKit({ databaseUrl, temporalAddress, codecKeys }: Surr
 
   const sandboxes: Readonly<Record<string, AnySandbox>> = { bench: benchSandbox, ...extra };
   const sandboxPool = connectSandbox(databaseUrl);
-  await createTables(sandboxPool, Object.values(sandboxes).map((s) => s.tables));
+  await createTables(
+    sandboxPool,
+    Object.values(sandboxes).map((s) => s.tables),
+  );
   const faults = Object.fromEntries(Object.keys(sandboxes).map((name) => [name, new Faults()]));
   const app = express();
-  for (const [name, sandbox] of Object.entries(sandboxes)) app.use(`/${name}`, systemRouter({ pool: sandboxPool, sandbox, faults: faults[name] ?? new Faults(), wake: () => undefined }));
+  for (const [name, sandbox] of Object.entries(sandboxes))
+    app.use(`/${name}`, systemRouter({ pool: sandboxPool, sandbox, faults: faults[name] ?? new Faults(), wake: () => undefined }));
   app.use(...endHandlers(silent));
   const server = createServer(app).listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -116,7 +121,9 @@ export async function startKit({ databaseUrl, temporalAddress, codecKeys }: Surr
       const { declaration } = registered;
       const valid: unknown = declaration.input.parse(input);
       const { shop } = declaration.subject(valid as never);
-      const opened = await inTransaction(pool, (tx) => openCase(tx, { declaration, input: valid, manifest: manifestOf(declaration, shop, loaded, contracts), starter }));
+      const opened = await inTransaction(pool, (tx) =>
+        openCase(tx, { declaration, input: valid, manifest: manifestOf(declaration, shop, loaded, contracts), starter }),
+      );
       if (opened.status === 'conflict') throw new Error(`${idOf(declaration, valid)} exists with another input`);
       await startWorkflow(pool, temporal, opened.case);
       return opened.case;
@@ -135,16 +142,20 @@ export async function startKit({ databaseUrl, temporalAddress, codecKeys }: Surr
     async decide(of, path, form, by = 'wang', role = 'agent') {
       const decidedAt = instant(Date.now());
       await inTransaction(pool, async (tx) => {
-        const { rowCount } = await tx.query(`update tasks set status = 'done', decided_by = $3, decided_role = $4, decided_at = $5, form = $6, closed_at = $5 where case_id = $1 and path = $2 and status = 'open'`, [
-          of,
-          path,
-          by,
-          role,
-          decidedAt,
-          JSON.stringify(form),
-        ]);
+        const { rowCount } = await tx.query(
+          `update tasks set status = 'done', decided_by = $3, decided_role = $4, decided_at = $5, form = $6, closed_at = $5 where case_id = $1 and path = $2 and status = 'open'`,
+          [of, path, by, role, decidedAt, JSON.stringify(form)],
+        );
         if (rowCount !== 1) throw new Error(`${path} of ${of} is not open`);
-        await storeInbound(tx, { source: 'task', eventId: `${of}:${path}`, kind: 'decision', name: path, caseId: of, body: { task: path, decision: { form, by, role, decidedAt } }, at: decidedAt });
+        await storeInbound(tx, {
+          source: 'task',
+          eventId: `${of}:${path}`,
+          kind: 'decision',
+          name: path,
+          caseId: of,
+          body: { task: path, decision: { form, by, role, decidedAt } },
+          at: decidedAt,
+        });
       });
       await deliverInbox(pool, temporal, of);
     },
@@ -154,7 +165,7 @@ export async function startKit({ databaseUrl, temporalAddress, codecKeys }: Surr
         const seen = await look();
         if (holds(seen)) return seen;
         if (Date.now() > deadline) throw new Error(`${what} did not come about; last seen: ${JSON.stringify(seen)}`);
-        await new Promise((resolve) => setTimeout(resolve, 25));
+        await sleep(25);
       }
     },
     async openTasks(of) {
@@ -185,6 +196,14 @@ export async function startKit({ databaseUrl, temporalAddress, codecKeys }: Surr
       running = undefined;
     },
     async stop() {
+      // What a test left open must not reach the worker of the next one: they share a server and its task queue.
+      for (const { id } of (await pool.query<{ id: string }>(`select id from cases where status in ('open', 'broken')`)).rows)
+        await temporal.workflow
+          .getHandle(id)
+          .terminate('the test is over')
+          .catch((error: unknown) => {
+            if (!(error instanceof WorkflowNotFoundError)) throw error;
+          });
       await kit.stopWorker();
       server.closeAllConnections();
       server.close();
@@ -197,4 +216,3 @@ export async function startKit({ databaseUrl, temporalAddress, codecKeys }: Surr
   await kit.startWorker();
   return kit;
 }
-

@@ -1,11 +1,35 @@
 /** `defineCase`: a body that reads like the business process, run as one durable workflow that always ends with a record. */
-import { ApplicationFailure, CancelledFailure, CancellationScope, condition, defineSignal, isCancellation, setCurrentDetails, setHandler, sleep, TemporalFailure, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
+import {
+  ApplicationFailure,
+  CancelledFailure,
+  CancellationScope,
+  condition,
+  defineSignal,
+  isCancellation,
+  setCurrentDetails,
+  setHandler,
+  sleep,
+  TemporalFailure,
+  upsertSearchAttributes,
+  workflowInfo,
+} from '@temporalio/workflow';
 import { defineSearchAttributeKey } from '@temporalio/common';
 import { effectKey, type CaseId } from '../../values/ids.ts';
 import { instant, later, millis, type Instant } from '../../values/instant.ts';
 import type { Role } from '../../values/role.ts';
 import type { ClockName, Ending, Input, Outcome, Payload, ProcessDeclaration } from './declare.ts';
-import { deliverSignal, repairTask, type CaseStart, type ClockCommand, type EffectAnswer, type EffectRequest, type Inbound, type Manifest, type RepairForm, type TaskDecision } from './protocol.ts';
+import {
+  deliverSignal,
+  repairTask,
+  type CaseStart,
+  type ClockCommand,
+  type EffectAnswer,
+  type EffectRequest,
+  type Inbound,
+  type Manifest,
+  type RepairForm,
+  type TaskDecision,
+} from './protocol.ts';
 import { Recorder } from './records.ts';
 import type { Operation, ProcessReference, Rule } from './references.ts';
 import type { Decided } from './rule.ts';
@@ -143,7 +167,9 @@ class Run {
 
   /** Current details in the Temporal UI: read by query, so they cost no event. */
   #describe(): void {
-    setCurrentDetails(`**${this.#stage || 'opened'}**${this.openTasks.size > 0 ? `, waiting for ${[...this.openTasks].map((t) => `\`${t}\``).join(', ')}` : ''}`);
+    setCurrentDetails(
+      `**${this.#stage || 'opened'}**${this.openTasks.size > 0 ? `, waiting for ${[...this.openTasks].map((t) => `\`${t}\``).join(', ')}` : ''}`,
+    );
   }
 
   toldPath(path: string): string {
@@ -152,14 +178,21 @@ class Run {
     return count === 1 ? path : `${path}~${count}`;
   }
 
-  async openTask(request: { path: string; name: string; context: object; role?: Role; amount?: { minor: number; currency: string }; clocks?: readonly string[] }, until?: Window): Promise<TaskDecision | undefined> {
+  async openTask(
+    request: { path: string; name: string; context: object; role?: Role; amount?: { minor: number; currency: string }; clocks?: readonly string[] },
+    until?: Window,
+  ): Promise<TaskDecision | undefined> {
     const { path } = request;
     const opened = await this.records.write('openTask', { ...request, ...(until ? { expiresAt: until.ends } : {}) });
     if (opened.status === 'done') return opened.decision;
     this.openTasks.add(path);
     this.#describe();
     try {
-      const decided = await this.wait(() => this.decisions.has(path), (m) => m.kind === 'decision' && m.task === path, until?.ends);
+      const decided = await this.wait(
+        () => this.decisions.has(path),
+        (m) => m.kind === 'decision' && m.task === path,
+        until?.ends,
+      );
       if (decided) return this.decisions.get(path);
       // The row decides: a completion that was first wins over the window.
       const [closed] = await this.records.write('closeTasks', { paths: [path], as: 'expired' });
@@ -187,7 +220,12 @@ class Run {
         return await this.records.effect(effect, pace);
       } catch (failure) {
         const cause = failure instanceof TemporalFailure && failure.cause instanceof Error ? failure.cause : failure;
-        const context = { system: effect.system, operation: effect.operation, step: effect.path, error: cause instanceof Error ? cause.message : String(cause) };
+        const context = {
+          system: effect.system,
+          operation: effect.operation,
+          step: effect.path,
+          error: cause instanceof Error ? cause.message : String(cause),
+        };
         const { form, by } = await this.#repair(effect.path, `repair-${attempt}`, context);
         switch (form.action) {
           case 'retry':
@@ -285,7 +323,13 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
 
   async decide<F, D>(step: string, rule: Rule<F, D>, facts: NoInfer<F>): Promise<Decided<D>> {
     const path = await this.#run.claim(this.#path + step);
-    return (await this.#run.records.write('decide', { step: path, process: this.#run.manifest.process, rule: rule.rule, facts, asOf: instant(Date.now()) })) as Decided<D>;
+    return (await this.#run.records.write('decide', {
+      step: path,
+      process: this.#run.manifest.process,
+      rule: rule.rule,
+      facts,
+      asOf: instant(Date.now()),
+    })) as Decided<D>;
   }
 
   async do<A, R, E extends string>(step: string, operation: Operation<A, R, E>, args: NoInfer<A>): Promise<Answer<R, E>> {
@@ -301,11 +345,22 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
 
   task(name: string, context: object, options: TaskOptions<P> & Windowed<P>): Promise<Decision<never> | undefined>;
   task(name: string, context: object, options?: TaskOptions<P>): Promise<Decision<never>>;
-  async task(name: string, context: object, options: TaskOptions<P> & Partial<{ within: P['windows'][number]; until: Window }> = {}): Promise<Decision<never> | undefined> {
+  async task(
+    name: string,
+    context: object,
+    options: TaskOptions<P> & Partial<{ within: P['windows'][number]; until: Window }> = {},
+  ): Promise<Decision<never> | undefined> {
     const path = await this.#run.claim(this.#path + name);
     const until = this.#until(options);
     const { role, amount, clocks } = options;
-    const request = { path, name, context, ...(role ? { role } : {}), ...(amount ? { amount } : {}), ...(clocks ? { clocks: clocks.map((clock) => this.#clockPath(clock)) } : {}) };
+    const request = {
+      path,
+      name,
+      context,
+      ...(role ? { role } : {}),
+      ...(amount ? { amount } : {}),
+      ...(clocks ? { clocks: clocks.map((clock) => this.#clockPath(clock)) } : {}),
+    };
     const decision = await this.#run.openTask(request, until);
     if (decision === undefined) {
       if (until) this.#at(until.ends);
@@ -315,15 +370,26 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
     return decision as Decision<never>;
   }
 
-  event<E extends Extract<keyof P['events'], string>>(name: E, options: { readonly where?: (e: Payload<P, E>) => boolean } & Windowed<P>): Promise<Payload<P, E> | undefined>;
+  event<E extends Extract<keyof P['events'], string>>(
+    name: E,
+    options: { readonly where?: (e: Payload<P, E>) => boolean } & Windowed<P>,
+  ): Promise<Payload<P, E> | undefined>;
   event<E extends Extract<keyof P['events'], string>>(name: E, options?: { readonly where?: (e: Payload<P, E>) => boolean }): Promise<Payload<P, E>>;
-  async event<E extends Extract<keyof P['events'], string>>(name: E, options: { readonly where?: (e: Payload<P, E>) => boolean } & Partial<{ within: P['windows'][number]; until: Window }> = {}): Promise<Payload<P, E> | undefined> {
+  async event<E extends Extract<keyof P['events'], string>>(
+    name: E,
+    options: { readonly where?: (e: Payload<P, E>) => boolean } & Partial<{ within: P['windows'][number]; until: Window }> = {},
+  ): Promise<Payload<P, E> | undefined> {
     const run = this.#run;
     run.guard();
     const since = this.#moment;
     const until = this.#until(options);
     // One sent by case id before the latest fact belongs to an earlier wait; one its source correlated may come early.
-    const wants = (m: Inbound): boolean => m.kind === 'event' && m.name === name && (m.correlated || m.at >= since) && (until === undefined || m.at <= until.ends) && (options.where?.(m.payload as Payload<P, E>) ?? true);
+    const wants = (m: Inbound): boolean =>
+      m.kind === 'event' &&
+      m.name === name &&
+      (m.correlated || m.at >= since) &&
+      (until === undefined || m.at <= until.ends) &&
+      (options.where?.(m.payload as Payload<P, E>) ?? true);
     await run.wait(() => run.events.some(wants), wants, until?.ends);
     const found = run.events.find(wants);
     if (found === undefined) {
@@ -358,15 +424,23 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
     this.#at(ends);
   }
 
-  async first<B extends Record<string, (c: Case<P>) => Promise<unknown>>>(branches: B): Promise<{ [K in keyof B]: { readonly won: K; readonly value: Awaited<ReturnType<B[K]>> } }[keyof B]> {
+  async first<B extends Record<string, (c: Case<P>) => Promise<unknown>>>(
+    branches: B,
+  ): Promise<{ [K in keyof B]: { readonly won: K; readonly value: Awaited<ReturnType<B[K]>> } }[keyof B]> {
     type Won = { [K in keyof B]: { readonly won: K; readonly value: Awaited<ReturnType<B[K]>> } }[keyof B];
     const runs = this.#branches(Object.entries(branches));
     try {
       const fastest = await Promise.race(runs.map((r) => r.ends.then(() => r)));
       const others = runs.filter((r) => r !== fastest);
       // One statement closes the others' tasks. A person's word that was already given is not thrown away for an event or a window.
-      const completed = await this.#run.closeBelow(others.map((r) => r.path), 'lost');
-      const person = this.#run.taken.some((t) => t.path.startsWith(fastest.path)) || (await fastest.ends) === undefined ? others.find((r) => completed.some((c) => c.path.startsWith(r.path))) : undefined;
+      const completed = await this.#run.closeBelow(
+        others.map((r) => r.path),
+        'lost',
+      );
+      const person =
+        this.#run.taken.some((t) => t.path.startsWith(fastest.path)) || (await fastest.ends) === undefined
+          ? others.find((r) => completed.some((c) => c.path.startsWith(r.path)))
+          : undefined;
       const winner = person ?? fastest;
       if (person) {
         for (const c of completed) this.#run.decisions.set(c.path, c.decision);
@@ -389,7 +463,11 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
     }
   }
 
-  async each<I, R>(items: readonly I[], key: (item: I) => string, run: (c: Case<P>, item: I) => Promise<R>): Promise<({ readonly ok: true; readonly value: R } | { readonly ok: false; readonly error: 'gaveUp' })[]> {
+  async each<I, R>(
+    items: readonly I[],
+    key: (item: I) => string,
+    run: (c: Case<P>, item: I) => Promise<R>,
+  ): Promise<({ readonly ok: true; readonly value: R } | { readonly ok: false; readonly error: 'gaveUp' })[]> {
     const runs = this.#branches(items.map((item) => [key(item), (c: Case<P>) => run(c, item)] as const));
     try {
       return await Promise.all(
@@ -408,7 +486,9 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
     }
   }
 
-  #branches(branches: readonly (readonly [string, (c: Case<P>) => Promise<unknown>])[]): { key: string; path: string; scope: CancellationScope; ends: Promise<unknown> }[] {
+  #branches(
+    branches: readonly (readonly [string, (c: Case<P>) => Promise<unknown>])[],
+  ): { key: string; path: string; scope: CancellationScope; ends: Promise<unknown> }[] {
     return branches.map(([key, body]) => {
       const c = this.in(key);
       const scope = new CancellationScope();
@@ -426,7 +506,11 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
     for (const r of runs) r.scope.cancel();
     await CancellationScope.nonCancellable(async () => {
       await Promise.allSettled(runs.map((r) => r.ends));
-      if (!outer) await this.#run.closeBelow(runs.map((r) => r.path), 'lost');
+      if (!outer)
+        await this.#run.closeBelow(
+          runs.map((r) => r.path),
+          'lost',
+        );
     });
   }
 
@@ -438,8 +522,12 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
 
   /** The clock of the nearest scope that has started it, else this scope's own. */
   #clockPath(name: string): string {
-    for (let scope: Scope<P> | undefined = this; scope; scope = scope.#parent) if (this.#run.clocks.has(scope.#path + name)) return scope.#path + name;
-    return this.#path + name;
+    return this.#startedClock(name) ?? this.#path + name;
+  }
+  #startedClock(name: string): string | undefined {
+    const own = this.#path + name;
+    if (this.#run.clocks.has(own)) return own;
+    return this.#parent === undefined ? undefined : this.#parent.#startedClock(name);
   }
 
   clock(name: ClockName<P>): ClockHandle {
@@ -471,15 +559,26 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
     this.#run.records.tell({ path: this.#run.toldPath(this.#path + message), message, to: options.to ?? 'customer', data });
   }
 
-  async start<Q extends ProcessDeclaration>(process: ProcessReference<Q>, input: NoInfer<Input<Q>>, options: { readonly at?: Instant } = {}): Promise<{ readonly id: CaseId }> {
+  async start<Q extends ProcessDeclaration>(
+    process: ProcessReference<Q>,
+    input: NoInfer<Input<Q>>,
+    options: { readonly at?: Instant } = {},
+  ): Promise<{ readonly id: CaseId }> {
     const path = await this.#run.claim(`${this.#path}start-${process.process}`);
     return { id: await this.#run.records.write('startCase', { path, process: process.process, input, ...(options.at ? { at: options.at } : {}) }) };
   }
 
-  async outcome<Q extends ProcessDeclaration>(of: { readonly id: CaseId; readonly _types?: Q }, options: { readonly within: P['windows'][number] }): Promise<Outcome<Q> | Withdrawn | undefined> {
+  async outcome<Q extends ProcessDeclaration>(
+    of: { readonly id: CaseId; readonly _types?: Q },
+    options: { readonly within: P['windows'][number] },
+  ): Promise<Outcome<Q> | Withdrawn | undefined> {
     const { ends } = this.window(options.within);
     this.#run.guard();
-    const ended = await this.#run.wait(() => this.#run.outcomes.has(of.id), (m) => m.kind === 'outcome' && m.of === of.id, ends);
+    const ended = await this.#run.wait(
+      () => this.#run.outcomes.has(of.id),
+      (m) => m.kind === 'outcome' && m.of === of.id,
+      ends,
+    );
     this.#at(instant(Date.now()));
     return ended ? (this.#run.outcomes.get(of.id) as Outcome<Q> | Withdrawn) : undefined;
   }

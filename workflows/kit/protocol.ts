@@ -123,7 +123,10 @@ export interface OpenTaskRequest extends Recorded {
   readonly clocks?: readonly string[];
   readonly expiresAt?: Instant;
 }
-export type TaskState = { readonly path: string } & ({ readonly status: 'open' | 'expired' | 'withdrawn' | 'lost' } | { readonly status: 'done'; readonly decision: TaskDecision });
+export type TaskState = { readonly path: string } & (
+  | { readonly status: 'open' | 'expired' | 'withdrawn' | 'lost' }
+  | { readonly status: 'done'; readonly decision: TaskDecision }
+);
 
 export interface CloseTasksRequest extends Recorded {
   readonly paths: readonly string[];

@@ -4,9 +4,16 @@ import type { CaseId } from '../../values/ids.ts';
 import type { ClockCommand, EffectAnswer, EffectRequest, KitActivities, Pending, Recorded, Told } from './protocol.ts';
 
 // Beside the workflow task: costs one event of history. Two tries in two seconds bridge a lost connection, no more: a task slot is held meanwhile.
-const beside = proxyLocalActivities<KitActivities>({ scheduleToCloseTimeout: '2s', startToCloseTimeout: '1500ms', retry: { maximumAttempts: 2, initialInterval: '100ms' } });
+const beside = proxyLocalActivities<KitActivities>({
+  scheduleToCloseTimeout: '2s',
+  startToCloseTimeout: '1500ms',
+  retry: { maximumAttempts: 2, initialInterval: '100ms' },
+});
 // The same function as an ordinary activity: waits out any outage without an event of history, trying at least every 10 s.
-const apart = proxyActivities<KitActivities>({ startToCloseTimeout: '10s', retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '10s' } });
+const apart = proxyActivities<KitActivities>({
+  startToCloseTimeout: '10s',
+  retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '10s' },
+});
 
 /** A failure that another try of ours cannot change. An exhausted local activity rejects with the bare ApplicationFailure. */
 export function isFinal(failure: unknown): boolean {
@@ -14,7 +21,12 @@ export function isFinal(failure: unknown): boolean {
   return cause instanceof ApplicationFailure && cause.nonRetryable === true;
 }
 
-type Gathering = { -readonly [K in keyof Omit<Pending, 'clocks' | 'told' | 'seen' | 'refused'>]?: Pending[K] } & { clocks: ClockCommand[]; told: Told[]; seen: string[]; refused: string[] };
+type Gathering = { -readonly [K in keyof Omit<Pending, 'clocks' | 'told' | 'seen' | 'refused'>]?: Pending[K] } & {
+  clocks: ClockCommand[];
+  told: Told[];
+  seen: string[];
+  refused: string[];
+};
 type Records = Omit<KitActivities, 'runEffect' | 'record'>;
 
 export class Recorder {
@@ -27,7 +39,11 @@ export class Recorder {
   constructor(of: CaseId, repairAfter: number) {
     this.#case = of;
     // 30 s: no outside call takes longer. Doubling to a minute: a system that comes back is met within one. The end is the policy's: then a person is asked.
-    this.#effect = proxyActivities<KitActivities>({ startToCloseTimeout: '30s', scheduleToCloseTimeout: repairAfter, retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '1m' } });
+    this.#effect = proxyActivities<KitActivities>({
+      startToCloseTimeout: '30s',
+      scheduleToCloseTimeout: repairAfter,
+      retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '1m' },
+    });
   }
 
   stage(name: string): void {

@@ -24,7 +24,9 @@ type Errors<O extends OperationContract> = O['errors'] extends readonly (infer E
 export type Operations<S extends SystemContract> = {
   readonly [O in Names<S['operations']>]: Operation<z.input<S['operations'][O]['args']>, Seen<S['operations'][O]>, Errors<S['operations'][O]>>;
 };
-export type Rules<M> = { readonly [R in Names<M> as M[R] extends RuleFunction<never, unknown> ? R : never]: M[R] extends RuleFunction<infer F, infer D> ? Rule<F, D> : never };
+export type Rules<M> = {
+  readonly [R in Names<M> as M[R] extends RuleFunction<never, unknown> ? R : never]: M[R] extends RuleFunction<infer F, infer D> ? Rule<F, D> : never;
+};
 
 const named = <T>(make: (name: string) => unknown): T => new Proxy({}, { get: (_, name) => make(String(name)) }) as T;
 

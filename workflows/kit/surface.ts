@@ -60,16 +60,25 @@ export interface Case<P extends ProcessDeclaration> {
   task<T extends Names<P['tasks']>>(name: T, context: object, options?: TaskOptions<P>): Promise<Decision<Form<P, T>>>;
   /** Waits for a declared event: one that its source correlated to this case at any time, or one sent by case id since the latest fact. */
   event<E extends Names<P['events']>>(name: E, options: { readonly where?: (e: Payload<P, E>) => boolean } & Windowed<P>): Promise<Payload<P, E> | undefined>;
-  event<E extends Names<P['events']>>(name: E, options?: { readonly where?: (e: Payload<P, E>) => boolean; readonly clocks?: readonly ClockName<P>[] }): Promise<Payload<P, E>>;
+  event<E extends Names<P['events']>>(
+    name: E,
+    options?: { readonly where?: (e: Payload<P, E>) => boolean; readonly clocks?: readonly ClockName<P>[] },
+  ): Promise<Payload<P, E>>;
   /** From now on, what the event's source calls `key` is this case's. */
   expect(event: Names<P['events']>, key: string): Promise<void>;
   window(name: WindowName<P>): Window;
   sleep(name: WindowName<P>): Promise<void>;
   /** The first branch to end wins; the others' tasks are closed in one statement and awaited; a task that was completed meanwhile wins over an event or a window. */
-  first<B extends Record<string, (c: Case<P>) => Promise<unknown>>>(branches: B): Promise<{ [K in keyof B]: { readonly won: K; readonly value: Awaited<ReturnType<B[K]>> } }[keyof B]>;
+  first<B extends Record<string, (c: Case<P>) => Promise<unknown>>>(
+    branches: B,
+  ): Promise<{ [K in keyof B]: { readonly won: K; readonly value: Awaited<ReturnType<B[K]>> } }[keyof B]>;
   all<B extends Record<string, (c: Case<P>) => Promise<unknown>>>(branches: B): Promise<{ [K in keyof B]: Awaited<ReturnType<B[K]>> }>;
   /** In parallel per item, each in a scope of its key, with a result per item: one that was given up does not end the others. */
-  each<I, R>(items: readonly I[], key: (item: I) => string, run: (c: Case<P>, item: I) => Promise<R>): Promise<({ readonly ok: true; readonly value: R } | { readonly ok: false; readonly error: 'gaveUp' })[]>;
+  each<I, R>(
+    items: readonly I[],
+    key: (item: I) => string,
+    run: (c: Case<P>, item: I) => Promise<R>,
+  ): Promise<({ readonly ok: true; readonly value: R } | { readonly ok: false; readonly error: 'gaveUp' })[]>;
   /** A keyed scope: a round, a parcel, a line. */
   in(key: string): Case<P>;
   clock(name: ClockName<P>): ClockHandle;
@@ -77,8 +86,15 @@ export interface Case<P extends ProcessDeclaration> {
   noReturn(): void;
   /** A message to the customer, a role or a department; written with the next record or before the case waits. */
   tell(message: P['messages'][number], data: object, options?: { readonly to?: Role }): void;
-  start<Q extends ProcessDeclaration>(process: ProcessReference<Q>, input: NoInfer<Input<Q>>, options?: { readonly at?: Instant }): Promise<{ readonly id: CaseId; readonly _types?: Q }>;
-  outcome<Q extends ProcessDeclaration>(of: { readonly id: CaseId; readonly _types?: Q }, options: { readonly within: WindowName<P> }): Promise<Outcome<Q> | Withdrawn | undefined>;
+  start<Q extends ProcessDeclaration>(
+    process: ProcessReference<Q>,
+    input: NoInfer<Input<Q>>,
+    options?: { readonly at?: Instant },
+  ): Promise<{ readonly id: CaseId; readonly _types?: Q }>;
+  outcome<Q extends ProcessDeclaration>(
+    of: { readonly id: CaseId; readonly _types?: Q },
+    options: { readonly within: WindowName<P> },
+  ): Promise<Outcome<Q> | Withdrawn | undefined>;
 }
 
 /** How every case may end besides its declared outcomes. */

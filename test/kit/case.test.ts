@@ -1,0 +1,260 @@
+/** The verbs of the kit, each as a short story of the tiny process. */
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { WorkflowFailedError } from '@temporalio/client';
+import type { CaseId } from '../../values/ids.ts';
+import { startKit, type Kit } from './harness.ts';
+import { surroundings } from './surroundings.ts';
+
+let kit: Kit;
+beforeAll(async () => {
+  kit = await startKit(await surroundings());
+});
+afterAll(() => kit.stop());
+
+let count = 0;
+const open = async (script: string, more: object = {}): Promise<CaseId> =>
+  (await kit.open('tiny', { id: `${script}-${++count}`, shop: 'shop-1', script, ...more })).id;
+const opened = (of: CaseId, ...paths: string[]) =>
+  kit.until(
+    `open tasks ${paths.join()} of ${of}`,
+    () => kit.openTasks(of),
+    (seen) => paths.every((p) => seen.includes(p)),
+  );
+const executed = async (of: CaseId) => Object.fromEntries((await kit.ledger('bench', `${of}/`)).map((e) => [e.key.slice(of.length + 1), e.executions]));
+
+describe('a case', () => {
+  test('runs from its start to its outcome, with its record in Postgres', async () => {
+    const id = await open('canonical', { items: ['a', 'b'] });
+    await opened(id, 'decide');
+    await kit.decide(id, 'decide', { answer: 'yes' });
+    expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['yes', '2', 'grabbed'] });
+    expect(await kit.row(id)).toMatchObject({ status: 'completed', stage: 'second', outcome: { result: 'done' } });
+    const { rows } = await kit.pool.query<{ kind: string }>('select kind from timeline where case_id = $1 order by id', [id]);
+    expect(rows.map((r) => r.kind)).toEqual(['opened', 'stage', 'effect', 'decision', 'taskOpened', 'stage', 'effect', 'told', 'closed']);
+    expect((await kit.pool.query('select seen_at is not null as seen from inbox where case_id = $1', [id])).rows).toEqual([{ seen: true }]);
+  });
+
+  test('is one case however often it is opened with the same input', async () => {
+    const id = await open('windowed');
+    const again = await kit.open('tiny', { id: `windowed-${count}`, shop: 'shop-1', script: 'windowed' });
+    expect(again.id).toBe(id);
+    await expect(kit.open('tiny', { id: `windowed-${count}`, shop: 'shop-2', script: 'windowed' })).rejects.toThrow('exists with another input');
+  });
+
+  test('fails loudly when a step name is used twice (EF4)', async () => {
+    const id = await open('twice', { items: ['a', 'b'] });
+    await expect(kit.outcome(id)).rejects.toThrow(WorkflowFailedError);
+    expect(await kit.row(id)).toMatchObject({ status: 'broken', trouble: expect.stringContaining('used twice') });
+    expect(await executed(id)).toEqual({ grab: 1 });
+  });
+});
+
+describe('undo', () => {
+  test('takes back in reverse, once each, within its scope', async () => {
+    const id = await open('undoInFlow');
+    await kit.outcome(id);
+    const { rows } = await kit.pool.query<{ path: string }>(`select path from effects where case_id = $1 and undoes is not null order by done_at`, [id]);
+    expect(rows.map((r) => r.path)).toEqual(['round-1/b!undo', 'round-1/c!undo', 'a!undo']);
+    expect(await executed(id)).toEqual({ a: 1, 'a!undo': 1, 'round-1/b': 1, 'round-1/b!undo': 1, 'round-1/c': 1, 'round-1/c!undo': 1 });
+  });
+});
+
+describe('withdrawal', () => {
+  const withdraw = (id: CaseId) =>
+    kit.send({ source: 'upstream', eventId: `w-${id}`, kind: 'withdraw', name: 'withdraw', caseId: id, body: { reason: 'changed mind' } });
+
+  test('undoes in reverse, closes the open task and ends withdrawn (EF5)', async () => {
+    const id = await open('grabAndWait');
+    await opened(id, 'decide');
+    await withdraw(id);
+    expect(await kit.outcome(id)).toEqual({ result: 'withdrawn' });
+    expect(await kit.row(id)).toMatchObject({ status: 'withdrawn' });
+    expect((await kit.pool.query('select status from tasks where case_id = $1', [id])).rows).toEqual([{ status: 'withdrawn' }]);
+    const { rows } = await kit.pool.query<{ path: string }>(`select path from effects where case_id = $1 order by done_at`, [id]);
+    expect(rows.map((r) => r.path)).toEqual(['a', 'b', 'b!undo', 'a!undo']);
+  });
+
+  test('past no return is refused, and the case goes on (EF5)', async () => {
+    const id = await open('noReturn');
+    await opened(id, 'decide');
+    await withdraw(id);
+    await kit.until(
+      'refusal',
+      async () => (await kit.pool.query<{ became: string }>(`select became from inbox where case_id = $1`, [id])).rows[0]?.became,
+      (became) => became === 'refused',
+    );
+    await kit.decide(id, 'decide', { answer: 'no' });
+    expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['no'] });
+    expect(await executed(id)).toEqual({ a: 1, post: 1 });
+  });
+
+  test('by "Cancel" in the Temporal UI is a withdrawal like any other', async () => {
+    const id = await open('grabAndWait');
+    await opened(id, 'decide');
+    await kit.temporal.workflow.getHandle(id).cancel();
+    expect(await kit.outcome(id)).toEqual({ result: 'withdrawn' });
+    expect((await kit.row(id)).status).toBe('withdrawn');
+  });
+
+  test('while an effect is being sent lets it finish, and then takes it back (EF5)', async () => {
+    kit.fault('bench', { latencyMs: 900, operations: ['grab'] });
+    const id = await open('grabAndWait');
+    await kit.until(
+      'start',
+      () => kit.row(id),
+      (row) => row.started_at !== null,
+    );
+    await withdraw(id);
+    expect(await kit.outcome(id)).toEqual({ result: 'withdrawn' });
+    kit.fault('bench', {});
+    const done = await executed(id);
+    expect(done['a']).toBe(done['a!undo']);
+    expect(done['b']).toBe(done['b!undo']);
+  });
+});
+
+describe('an event that ends', () => {
+  const shut = (id: CaseId) => kit.send({ source: 'upstream', eventId: `s-${id}`, kind: 'event', name: 'shut', caseId: id, body: { how: 'by the platform' } });
+
+  test('interrupts the wait and runs its handler, which undoes what it chooses (IN10)', async () => {
+    const id = await open('grabAndWait');
+    await opened(id, 'decide');
+    await shut(id);
+    expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['shut: by the platform'] });
+    expect(await executed(id)).toEqual({ a: 1, b: 1, 'b!undo': 1 });
+    expect((await kit.pool.query('select status from tasks where case_id = $1', [id])).rows).toEqual([{ status: 'withdrawn' }]);
+  });
+
+  test('past no return is an ordinary event (IN10)', async () => {
+    const id = await open('noReturn');
+    await opened(id, 'decide');
+    await shut(id);
+    await kit.decide(id, 'decide', { answer: 'yes' });
+    expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['yes'] });
+  });
+});
+
+describe('branches', () => {
+  test('first: a person before the event wins, and the event is left alone', async () => {
+    const id = await open('first');
+    await opened(id, 'person/decide');
+    await kit.decide(id, 'person/decide', { answer: 'yes' });
+    expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['person', 'yes'] });
+  });
+
+  test('first: an event wins, and the other branch’s task is closed as lost', async () => {
+    const id = await open('first');
+    await opened(id, 'person/decide');
+    await kit.send({ source: 'upstream', eventId: `said-${id}`, kind: 'event', name: 'said', caseId: id, body: { words: 'hello' } });
+    expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['bell', 'hello'] });
+    expect((await kit.pool.query('select status from tasks where case_id = $1', [id])).rows).toEqual([{ status: 'lost' }]);
+  });
+
+  test('first: a decision that was written before the event was taken in wins over it (HT3)', async () => {
+    const id = await open('first');
+    await opened(id, 'person/decide');
+    // The decision's row is written and not delivered; the event is.
+    await kit.pool.query(
+      `update tasks set status = 'done', decided_by = 'wang', decided_role = 'agent', decided_at = now(), form = '{"answer":"no"}', closed_at = now() where case_id = $1`,
+      [id],
+    );
+    await kit.send({ source: 'upstream', eventId: `said-${id}`, kind: 'event', name: 'said', caseId: id, body: { words: 'too late' } });
+    expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['person', 'no'] });
+  });
+
+  test('all: every branch in parallel, an effect beside a task', async () => {
+    const id = await open('all');
+    await opened(id, 'right/decide');
+    await kit.decide(id, 'right/decide', { answer: 'yes' });
+    expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['left', 'yes'] });
+  });
+
+  test('each: a result per item, in order, one effect per item', async () => {
+    const id = await open('each', { items: ['x', 'y', 'z'] });
+    expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['x', 'y', 'z'] });
+    expect(await executed(id)).toEqual({ 'x/post': 1, 'y/post': 1, 'z/post': 1 });
+  });
+});
+
+describe('another case', () => {
+  test('is started as a row, runs for itself, and its outcome comes back', async () => {
+    const id = await open('child');
+    const child = await kit.until(
+      'child',
+      async () => (await kit.pool.query<{ id: CaseId }>('select id from cases where parent = $1', [id])).rows[0]?.id,
+      (found) => found !== undefined,
+    );
+    if (child === undefined) throw new Error('no child');
+    await opened(child, 'run');
+    await kit.decide(child, 'run', { found: 'milk' });
+    expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['milk'] });
+  });
+});
+
+describe('events', () => {
+  const rang = (id: CaseId, times: number, n: string) =>
+    kit.send({
+      source: 'bench.rang',
+      eventId: `${id}-${n}`,
+      kind: 'event',
+      name: 'bench.rang',
+      correlationKey: `bell-${id.slice('tiny.'.length)}`,
+      body: { bell: `bell-${id}`, times },
+    });
+
+  test('come before the case exists and wait for their correlation (IN2)', async () => {
+    const number = count + 1;
+    await kit.send({
+      source: 'bench.rang',
+      eventId: `early-${number}`,
+      kind: 'event',
+      name: 'bench.rang',
+      correlationKey: `bell-events-${number}`,
+      body: { bell: 'b', times: 3 },
+    });
+    const id = await open('events');
+    await kit.until(
+      'taken',
+      () => kit.row(id),
+      (row) => row.started_at !== null,
+    );
+    await kit.until(
+      'seen',
+      async () => (await kit.pool.query<{ n: number }>('select count(*)::int as n from inbox where case_id = $1 and seen_at is not null', [id])).rows[0]?.n,
+      (n) => n === 1,
+    );
+    await kit.send({ source: 'upstream', eventId: `said-${id}`, kind: 'event', name: 'said', caseId: id, body: { words: 'now' } });
+    expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['rang 3', 'now'] });
+  });
+
+  test('that no wait wants stay buffered and are marked at once, so they are not sent again', async () => {
+    const id = await open('events');
+    await kit.until(
+      'correlation',
+      async () => (await kit.pool.query('select 1 from correlations where case_id = $1', [id])).rowCount,
+      (n) => n === 1,
+    );
+    await rang(id, 1, 'one');
+    await kit.until(
+      'mark',
+      async () => (await kit.pool.query<{ n: number }>('select count(*)::int as n from inbox where case_id = $1 and seen_at is not null', [id])).rows[0]?.n,
+      (n) => n === 1,
+    );
+    await rang(id, 5, 'five');
+    await kit.send({ source: 'upstream', eventId: `said-${id}`, kind: 'event', name: 'said', caseId: id, body: { words: 'after' } });
+    expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['rang 5', 'after'] });
+  });
+
+  test('left over from one round are not taken by the next round’s wait (IN9)', async () => {
+    const id = await open('rounds');
+    const say = (n: string) => kit.send({ source: 'upstream', eventId: `${id}-${n}`, kind: 'event', name: 'said', caseId: id, body: { words: n } });
+    await opened(id, 'round-1/decide');
+    await kit.decide(id, 'round-1/decide', { answer: 'yes' });
+    await say('one');
+    await opened(id, 'round-2/decide');
+    await say('left over');
+    await kit.decide(id, 'round-2/decide', { answer: 'yes' });
+    await say('two');
+    expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['one', 'two'] });
+  });
+});
