@@ -22,7 +22,7 @@ import { loadPolicy } from '../../policies/load.ts';
 import type { SystemContract } from '../../systems/contract.ts';
 import { systems } from '../../systems/index.ts';
 import { connectSandbox, createTables } from '../../systems/sandbox/database.ts';
-import { type AnySandbox } from '../../systems/sandbox/define.ts';
+import type { AnySandbox } from '../../systems/sandbox/define.ts';
 import { Faults, faultsSchema } from '../../systems/sandbox/faults.ts';
 import { endHandlers, systemRouter } from '../../systems/sandbox/http.ts';
 import type { z } from 'zod';
