@@ -19,7 +19,8 @@ export interface PolicyProblem {
 /** Everything that is wrong with a policy, each with file, line and reason. */
 export class PolicyError extends Error {
   readonly problems: readonly PolicyProblem[];
-  constructor(problems: readonly PolicyProblem[]) {
+  constructor(found: readonly PolicyProblem[]) {
+    const problems = found.toSorted((a, b) => (a.file === b.file ? a.line - b.line || a.column - b.column : a.file < b.file ? -1 : 1));
     super(problems.map((p) => `${p.file}:${p.line}:${p.column} ${p.path === '' ? '' : `${p.path}: `}${p.reason}`).join('\n'));
     this.name = 'PolicyError';
     this.problems = problems;
@@ -60,13 +61,16 @@ function merge(base: Raw, over: Raw): Raw {
 const largest = 1_000_000;
 
 function readLayer(file: string): Layer {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new PolicyError([{ file, line: 1, column: 1, path: '', reason: `cannot be read: ${error instanceof Error ? error.message : String(error)}` }]);
-  }
-  if (text.length > largest) throw new PolicyError([{ file, line: 1, column: 1, path: '', reason: `is larger than ${largest} characters` }]);
+  const wrong = (reason: string): PolicyError => new PolicyError([{ file, line: 1, column: 1, path: '', reason }]);
+  const attempt = <T>(step: () => T): T => {
+    try {
+      return step();
+    } catch (error) {
+      throw wrong(`cannot be read: ${String(error).replace(/^\w*Error: /, '')}`);
+    }
+  };
+  const text = attempt(() => readFileSync(file, 'utf8'));
+  if (text.length > largest) throw wrong(`is larger than ${largest} characters`);
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const problems = [...document.errors, ...document.warnings].map(({ pos, message }): PolicyProblem => {
@@ -74,8 +78,9 @@ function readLayer(file: string): Layer {
     return { file, line, column: col, path: '', reason: message };
   });
   if (problems.length > 0) throw new PolicyError(problems);
-  const values: unknown = document.toJS() ?? {};
-  if (!isRaw(values)) throw new PolicyError([{ file, line: 1, column: 1, path: '', reason: 'must be a map of values' }]);
+  // It throws on an alias without an anchor, and on aliases that multiply without bounds.
+  const values: unknown = attempt(() => document.toJS() as unknown) ?? {};
+  if (!isRaw(values)) throw wrong('must be a map of values');
   return { file, text, document, lines, values };
 }
 
@@ -84,7 +89,7 @@ function readLayers(file: string, above: readonly string[] = []): Layer[] {
   const layer = readLayer(file);
   const extended = layer.values['extends'];
   if (extended === undefined) return [layer];
-  const wrong = (reason: string): PolicyError => new PolicyError([{ ...locate(layer, ['extends']), path: 'extends', reason }]);
+  const wrong = (reason: string): PolicyError => new PolicyError([{ ...place([layer], [['extends']]), path: 'extends', reason }]);
   if (typeof extended !== 'string' || !/^[\w-]+$/.test(extended)) throw wrong('must name a policy file of the same folder, without ".yaml"');
   const next = join(dirname(file), `${extended}.yaml`);
   if (next === file || above.includes(next)) throw wrong(`goes round in a circle: ${[...above, file, next].join(' → ')}`);
@@ -94,15 +99,16 @@ function readLayers(file: string, above: readonly string[] = []): Layer[] {
 const pairOf = (node: unknown, key: string | number): Pair<unknown, unknown> | undefined =>
   isMap(node) ? node.items.find((pair) => String(isScalar(pair.key) ? pair.key.value : pair.key) === String(key)) : undefined;
 
-/** Where a path stands in a layer, as deep as it exists there: a scalar's own place, otherwise its key's. */
-function locate(layer: Layer, path: Path): { file: string; line: number; column: number; depth: number } {
+type Spot = 'value' | 'key';
+/** Where a path stands in a layer, as deep as it exists there: its key's place, or the value's when that is a scalar and it is the value that is wrong. */
+function locate(layer: Layer, path: Path, spot: Spot = 'value'): { file: string; line: number; column: number; depth: number } {
   let node: unknown = layer.document.contents;
   let offset = 0;
   let depth = 0;
   for (const key of path) {
     const pair = pairOf(node, key);
     const value = pair ? pair.value : isSeq(node) && typeof key === 'number' ? node.items[key] : undefined;
-    const place = isScalar(value) || !pair ? value : pair.key;
+    const place = (isScalar(value) && spot === 'value') || !pair ? value : pair.key;
     const range = (place as Node | null | undefined)?.range;
     if (!range) break;
     [offset] = range;
@@ -114,9 +120,9 @@ function locate(layer: Layer, path: Path): { file: string; line: number; column:
 }
 
 /** The deepest place of any of these paths; nearer layers win among equals. */
-function place(layers: readonly Layer[], paths: readonly Path[]): Omit<PolicyProblem, 'path' | 'reason'> {
+function place(layers: readonly Layer[], paths: readonly Path[], spot?: Spot): Omit<PolicyProblem, 'path' | 'reason'> {
   const found = layers
-    .flatMap((layer) => paths.map((path) => ({ ...locate(layer, path), missing: path.length })))
+    .flatMap((layer) => paths.map((path) => ({ ...locate(layer, path, spot), missing: path.length })))
     .map((p) => ({ ...p, missing: p.missing - p.depth }));
   const [best = { file: '', line: 1, column: 1 }] = found.sort((a, b) => a.missing - b.missing);
   return { file: best.file, line: best.line, column: best.column };
@@ -125,16 +131,16 @@ function place(layers: readonly Layer[], paths: readonly Path[]): Omit<PolicyPro
 function check(values: Raw, layers: readonly Layer[], prefix: Path = []): { ok: PolicyValues } | { problems: PolicyProblem[] } {
   const result = valuesSchema.safeParse(values);
   if (result.success) return { ok: result.data };
-  const problem = (path: Path, reason: string): PolicyProblem => {
+  const problem = (path: Path, reason: string, spot?: Spot): PolicyProblem => {
     // A value of a shop stands in the shop's section or, when the shop does not name it, with everybody's.
     const paths = prefix.length > 0 ? [[...prefix, ...path], path] : [path];
-    return { ...place(layers, paths), path: [...prefix, ...path].join('.'), reason };
+    return { ...place(layers, paths, spot), path: [...prefix, ...path].join('.'), reason };
   };
   const problems = result.error.issues.flatMap((issue: z.core.$ZodIssue) => {
     const path = issue.path.map((key) => (typeof key === 'symbol' ? String(key) : key));
     return issue.code === 'unrecognized_keys'
-      ? issue.keys.map((key) => problem([...path, key], 'is no value of the policy; is it misspelt?'))
-      : [problem(path, issue.message)];
+      ? issue.keys.map((key) => problem([...path, key], 'is no value of the policy; is it misspelt?', 'key'))
+      : [problem(path, issue.message.replace(/^Invalid input: expected (\w+), received undefined$/, 'is missing: $1 expected'))];
   });
   return { problems };
 }

@@ -157,7 +157,7 @@ const amounts = z.record(z.string().regex(/^[A-Z]{3}$/, 'an ISO 4217 code such a
 const authority = z.strictObject({ agent: amounts, supervisor: amounts }).superRefine((limits, context) => {
   for (const [currency, least] of Object.entries(limits.agent))
     if ((limits.supervisor[currency] ?? Infinity) < least)
-      context.addIssue({ code: 'custom', path: ['supervisor', currency], message: 'is less than the agent’s' });
+      context.addIssue({ code: 'custom', path: ['supervisor', currency], message: 'a supervisor may not decide less than an agent' });
 });
 const frequency = z.strictObject({ most: z.int().positive(), within: positive });
 
