@@ -4,15 +4,7 @@ import { loadPolicy } from '../../policies/load.ts';
 import type { PolicyValues } from '../../policies/schema.ts';
 import { instant, parseInstant, type Instant } from '../../values/instant.ts';
 import { money, type Money } from '../../values/money.ts';
-import {
-  eligibility,
-  matchReceipt,
-  reasonCodes,
-  refundParts,
-  settlement,
-  type EligibilityFacts,
-  type PaidOrder,
-} from '../../workflows/return-exchange/rules.ts';
+import { eligibility, matchReceipt, refundParts, settlement, type EligibilityFacts, type PaidOrder } from '../../workflows/return-exchange/rules.ts';
 
 const { policy } = loadPolicy('policies/default.yaml');
 const context = { policy: policy as PolicyValues, asOf: instant(Date.UTC(2026, 10, 10)) };

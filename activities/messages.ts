@@ -1,0 +1,172 @@
+/** What cases tell people: the texts of a process (`messages.yaml`), checked against its declaration, and rendered in the reader's language. */
+import { parse, YAMLParseError } from 'yaml';
+import { z } from 'zod';
+import { instantSchema, moneySchema } from '../values/schemas.ts';
+import type { Instant } from '../values/instant.ts';
+import type { Money } from '../values/money.ts';
+import { roles, type Role } from '../values/role.ts';
+import type { RegisteredProcess } from '../workflows/registry.ts';
+
+export const locales = ['zh-CN', 'en'] as const;
+export type Locale = (typeof locales)[number];
+/** Business time is China's, whatever the reader's language. */
+const timeZone = 'Asia/Shanghai';
+
+const texts = z.strictObject({ zh: z.string().min(1), en: z.string().min(1) });
+const codeTexts = z.record(z.string(), texts);
+/** How data is shown. What a message carries is ids, amounts and codes; names and addresses are the sender's, who knows whom it writes to. */
+const kinds = {
+  text: z.string().min(1).max(300),
+  code: z.string(),
+  codes: z.array(z.string()).min(1),
+  money: moneySchema,
+  instant: instantSchema,
+  count: z.int().min(0),
+} as const;
+type Kind = keyof typeof kinds;
+
+const message = texts.extend({
+  to: z.enum(roles),
+  kind: z.enum(['transactional', 'marketing']),
+  data: z.record(z.string(), z.enum(Object.keys(kinds) as [Kind, ...Kind[]])).default({}),
+});
+const file = z.strictObject({ messages: z.record(z.string(), message), reasons: codeTexts.default({}), words: codeTexts.default({}) });
+type Message = z.output<typeof message>;
+export interface MessageTexts {
+  readonly messages: Readonly<Record<string, Message>>;
+  readonly codes: Readonly<Record<string, z.output<typeof texts>>>;
+}
+
+/** Everything that is wrong with a messages.yaml, each with where. */
+export class MessagesError extends Error {
+  readonly problems: readonly string[];
+  constructor(process: string, problems: readonly string[]) {
+    super(problems.map((p) => `workflows/${process}/messages.yaml: ${p}`).join('\n'));
+    this.name = 'MessagesError';
+    this.problems = problems;
+  }
+}
+
+const placeholder = /\{(\w+)\}/g;
+const placeholders = (text: string): Set<string> => new Set([...text.matchAll(placeholder)].map(([, name = '']) => name));
+
+function parseYaml(text: string): unknown {
+  try {
+    return parse(text);
+  } catch (error) {
+    if (error instanceof YAMLParseError) return error;
+    throw error;
+  }
+}
+
+/**
+ * Parses and checks the texts of a process: every declared message is there, in both languages, with exactly the placeholders that its data declares; nothing
+ * stands there that the declaration does not know. Throws MessagesError with all problems.
+ */
+export function checkMessages({ declaration, messages: yaml }: Pick<RegisteredProcess, 'declaration' | 'messages'>): MessageTexts {
+  const { name } = declaration;
+  const raw = parseYaml(yaml);
+  if (raw instanceof YAMLParseError) throw new MessagesError(name, [raw.message]);
+  const parsed = file.safeParse(raw ?? { messages: {} });
+  if (!parsed.success)
+    throw new MessagesError(
+      name,
+      parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`),
+    );
+  const { messages, reasons, words } = parsed.data;
+  const problems = [
+    ...declaration.messages.filter((m) => !Object.hasOwn(messages, m)).map((m) => `messages.${m}: is declared and has no text`),
+    ...Object.keys(messages)
+      .filter((m) => !declaration.messages.includes(m))
+      .map((m) => `messages.${m}: is not declared`),
+    ...Object.keys(words)
+      .filter((code) => Object.hasOwn(reasons, code))
+      .map((code) => `words.${code}: is a reason too`),
+    ...Object.entries(messages).flatMap(([m, { data, ...text }]) =>
+      (['zh', 'en'] as const).flatMap((language) => {
+        const used = placeholders(text[language]);
+        return [
+          ...[...used].filter((p) => !Object.hasOwn(data, p)).map((p) => `messages.${m}.${language}: {${p}} is no data of the message`),
+          ...Object.keys(data)
+            .filter((p) => !used.has(p))
+            .map((p) => `messages.${m}.${language}: does not use {${p}}`),
+        ];
+      }),
+    ),
+  ];
+  if (problems.length > 0) throw new MessagesError(name, problems);
+  return { messages, codes: { ...reasons, ...words } };
+}
+
+const checked = new WeakMap<RegisteredProcess, MessageTexts>();
+function textsOf(process: RegisteredProcess): MessageTexts {
+  const known = checked.get(process) ?? checkMessages(process);
+  checked.set(process, known);
+  return known;
+}
+
+const languageOf = (locale: Locale): 'zh' | 'en' => (locale === 'zh-CN' ? 'zh' : 'en');
+
+/** A reason or another code of a process, in words; throws RangeError on one that has none. */
+export function codeText(process: RegisteredProcess, code: string, locale: Locale): string {
+  const { codes } = textsOf(process);
+  const text = Object.hasOwn(codes, code) ? codes[code] : undefined;
+  if (text === undefined) throw new RangeError(`${process.declaration.name} has no text for the code "${code}"`);
+  return text[languageOf(locale)];
+}
+
+/** An amount as the reader writes it: ¥1,234.50. */
+export function moneyText({ minor, currency }: Money, locale: Locale): string {
+  const format = new Intl.NumberFormat(locale, { style: 'currency', currency });
+  return format.format(minor / 10 ** (format.resolvedOptions().maximumFractionDigits ?? 2));
+}
+
+/** A moment as the reader writes it, in China's time. */
+export const instantText = (at: Instant, locale: Locale): string =>
+  new Intl.DateTimeFormat(locale, { dateStyle: 'long', timeStyle: 'short', timeZone }).format(new Date(at));
+
+function shown(process: RegisteredProcess, kind: Kind, value: unknown, locale: Locale): string {
+  switch (kind) {
+    case 'text':
+      return kinds.text.parse(value);
+    case 'code':
+      return codeText(process, kinds.code.parse(value), locale);
+    case 'codes':
+      return new Intl.ListFormat(locale, { type: 'conjunction' }).format(kinds.codes.parse(value).map((code) => codeText(process, code, locale)));
+    case 'money':
+      return moneyText(kinds.money.parse(value), locale);
+    case 'instant':
+      return instantText(kinds.instant.parse(value), locale);
+    case 'count':
+      return new Intl.NumberFormat(locale).format(kinds.count.parse(value));
+  }
+}
+
+export interface Rendered {
+  readonly text: string;
+  readonly to: Role;
+  readonly kind: Message['kind'];
+}
+
+/**
+ * A message of a process in the reader's language; money and moments as written there, moments in China's time.
+ * Throws RangeError, naming message and placeholder, when the message is unknown or its data is missing or of another kind.
+ */
+export function renderMessage(process: RegisteredProcess, name: string, data: Readonly<Record<string, unknown>>, locale: Locale): Rendered {
+  const { messages } = textsOf(process);
+  const found = Object.hasOwn(messages, name) ? messages[name] : undefined;
+  if (found === undefined) throw new RangeError(`${process.declaration.name} has no message "${name}"`);
+  const values = new Map(
+    Object.entries(found.data).map(([key, kind]) => {
+      try {
+        return [key, shown(process, kind, data[key], locale)] as const;
+      } catch (cause) {
+        // zod's own words may quote the value; ids and kinds are enough to mend it.
+        throw new RangeError(`message ${process.declaration.name}.${name}: {${key}} is no ${kind}`, { cause });
+      }
+    }),
+  );
+  // A function, so that "$&" in a value is text.
+  const text = found[languageOf(locale)].replaceAll(placeholder, (_, key: string) => values.get(key) ?? '');
+  return { text, to: found.to, kind: found.kind };
+}
