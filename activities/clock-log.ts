@@ -18,7 +18,7 @@ interface ClockRow {
   readonly policy_clock: string;
   readonly notices: readonly string[];
 }
-type CaseOfClock = Pick<CaseRow, 'id' | 'shop' | 'manifest'>;
+type CaseOfClock = Pick<CaseRow, 'id' | 'shop' | 'customer' | 'manifest'>;
 
 const jobKey = (of: CaseId, clock: string): string => `clock:${of}:${clock}`;
 
@@ -127,7 +127,7 @@ export async function clockDue(engine: Engine, caseId: CaseId, clock: string): P
         path: `${key}:${role}`,
         message: action.kind === 'warn' ? 'kit.clockWarned' : 'kit.clockEscalated',
         to: role,
-        data: { clock, deadline: state.deadline, percent: action.percent, tasks: raised },
+        data: { case: caseId, clock, deadline: state.deadline, percent: action.percent },
       });
     await recompute(tx, of, policy, clock, now, action.covers);
   });

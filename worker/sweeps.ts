@@ -66,7 +66,7 @@ async function breakCase(engine: Engine, row: CaseRow, trouble: string): Promise
     if (rowCount !== 1) return false;
     await closeAllTasks(tx, row.id);
     await note(tx, row.id, 'broken', 'broken', { trouble });
-    await queueMessage(tx, row, { path: 'broken', message: 'kit.caseBroken', to: 'ops', data: { case: row.id, trouble } });
+    await queueMessage(tx, row, { path: 'broken', message: 'kit.caseBroken', to: 'ops', data: { case: row.id } });
     return true;
   });
 }

@@ -200,15 +200,18 @@ create table messages (
   id text primary key,                    -- <case>:<path>
   case_id text not null references cases (id),
   shop text not null,
+  customer text,
   message text not null,
   recipient text not null,                -- customer, a role
   data jsonb not null,
   status text not null default 'queued' check (status in ('queued', 'sent', 'held', 'failed')),
   trouble text,
+  kind text,                              -- of a sent one: marketing counts against the customer's cap
   queued_at timestamptz not null default now(),
   sent_at timestamptz
 );
 create index messages_of_case on messages (case_id, queued_at);
+create index messages_capped on messages (customer, sent_at) where kind = 'marketing';
 
 -- What a case did, in order, for people: written by the transaction that did it.
 create table timeline (

@@ -1,0 +1,133 @@
+/** Sends what cases tell people: contact fetched, text rendered, sent once. Nothing personal is stored or logged. */
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { findCase } from '../db/cases.ts';
+import { addJob } from '../db/jobs.ts';
+import { countSent, findMessage, settleMessage, type MessageRow } from '../db/messages.ts';
+import type { PolicyValues } from '../policies/schema.ts';
+import { callOperation } from '../systems/client.ts';
+import { crm } from '../systems/crm/contract.ts';
+import { notifications, type Channel } from '../systems/notifications/contract.ts';
+import { orders } from '../systems/orders/contract.ts';
+import { instant, plus, type Instant } from '../values/instant.ts';
+import { defineProcess } from '../workflows/kit/declare.ts';
+import type { RegisteredProcess } from '../workflows/registry.ts';
+import { policyOf, type Engine } from './context.ts';
+import { renderMessage, type Locale, type Rendered } from './messages.ts';
+import { Temporal } from 'temporal-polyfill';
+
+/** A message to a role and its text to a customer wait for the same systems: 10 s is longer than any of them needs. */
+const timeoutMs = 10_000;
+
+/** The kit's own notices, in the shape of a process that declares nothing but messages. */
+const notices: RegisteredProcess = {
+  declaration: defineProcess({
+    name: 'kit',
+    title: { zh: '引擎', en: 'Engine' },
+    input: z.never(),
+    key: () => [],
+    subject: () => ({ shop: '' }),
+    stages: [],
+    tasks: {},
+    events: {},
+    clocks: {},
+    windows: [],
+    messages: ['clockWarned', 'clockEscalated', 'caseBroken'],
+    outcome: z.never(),
+  }),
+  rules: {},
+  messages: readFileSync(new URL('../workflows/kit/messages.yaml', import.meta.url), 'utf8'),
+};
+const kitPrefix = 'kit.';
+
+/** The job: sends a queued message, holds a marketing one that may not be sent now, gives up one that no channel takes. Throws when a system is away: the queue tries again. */
+export async function sendMessage(engine: Engine, id: string): Promise<void> {
+  const row = await findMessage(engine.pool, id);
+  if (row === undefined) throw new Error(`message ${id} has no row`);
+  if (row.status !== 'queued') return;
+  const of = await findCase(engine.pool, row.case_id);
+  const process = row.message.startsWith(kitPrefix) ? notices : engine.processes.get(of?.process ?? '');
+  if (of === undefined || process === undefined) throw new Error(`message ${id} belongs to no known case`);
+  const text = (locale: Locale): Rendered => renderMessage(process, row.message.replace(kitPrefix, ''), row.data, locale);
+
+  if (row.recipient !== 'customer') {
+    // Departments are reached on their own board, by role and shop; who of them is on duty is the board's.
+    await deliver(engine, row, [{ channel: 'wecom', to: `role:${row.recipient}@${row.shop}` }], text('zh-CN'));
+    return;
+  }
+  if (text('zh-CN').kind === 'marketing' && of.customer !== null) {
+    const until = await heldUntil(engine, of.customer, await policyOf(engine.pool, of), instant(Date.now()));
+    if (until === 'never') {
+      await settleMessage(engine.pool, id, 'held', 'no consent, or too many already');
+      return;
+    }
+    if (until !== undefined) {
+      await addJob(engine.pool, 'send-message', `message:${id}`, { id }, until);
+      return;
+    }
+  }
+  const contact = await callOperation(orders, 'contact', {
+    ...engine.target('orders'),
+    timeoutMs,
+    args: of.order_id === null ? { customer: of.customer ?? '' } : { orderId: of.order_id },
+  });
+  if (!contact.ok) {
+    await settleMessage(engine.pool, id, 'failed', contact.error);
+    return;
+  }
+  const { wechat, phone, push, email, language } = contact.result.reach;
+  // The channel people read first comes first; each next one is for who cannot be reached there.
+  const ways: readonly (readonly [Channel, string | undefined])[] = [
+    ['wechat', wechat],
+    ['sms', phone],
+    ['push', push],
+    ['email', email],
+  ];
+  await deliver(
+    engine,
+    row,
+    ways.flatMap(([channel, to]) => (to === undefined ? [] : [{ channel, to }])),
+    text(language === 'zh' ? 'zh-CN' : 'en'),
+  );
+}
+
+/** On the first way that takes it. The key names message and channel: a repeated job sends nothing twice. */
+async function deliver(
+  engine: Engine,
+  row: MessageRow,
+  ways: readonly { readonly channel: Channel; readonly to: string }[],
+  { text, kind }: Rendered,
+): Promise<void> {
+  for (const { channel, to } of ways) {
+    const sent = await callOperation(notifications, 'send', {
+      ...engine.target('notifications'),
+      timeoutMs,
+      key: `${row.id}/${channel}`,
+      args: { channel, to, text, messageId: row.id },
+    });
+    if (sent.ok) {
+      await settleMessage(engine.pool, row.id, 'sent', undefined, kind);
+      return;
+    }
+  }
+  await settleMessage(engine.pool, row.id, 'failed', 'undeliverable');
+}
+
+/** Marketing needs consent, daytime and a cap: `never`, the instant until which it waits, or undefined to send now. */
+async function heldUntil(engine: Engine, customer: string, policy: PolicyValues, now: Instant): Promise<Instant | 'never' | undefined> {
+  const known = await callOperation(crm, 'facts', { ...engine.target('crm'), timeoutMs, args: { customer } });
+  if (!known.ok || !known.result.consent.marketing) return 'never';
+  const { most, within } = policy.messages.caps.marketing;
+  if ((await countSent(engine.pool, customer, 'marketing', plus(now, -within.ms))) >= most) return 'never';
+  return quietUntil(now, policy.messages.quietHours, policy.calendars.zone);
+}
+
+/** The end of the quiet hours that `now` lies in, in the zone; undefined outside them. They may pass midnight. Minutes of the day. */
+export function quietUntil(now: Instant, { from, to }: { readonly from: number; readonly to: number }, zone: string): Instant | undefined {
+  const local = Temporal.Instant.from(now).toZonedDateTimeISO(zone);
+  const minute = local.hour * 60 + local.minute;
+  const quiet = from <= to ? minute >= from && minute < to : minute >= from || minute < to;
+  if (!quiet) return undefined;
+  const day = from > to && minute >= from ? local.add({ days: 1 }) : local;
+  return instant(day.toPlainDate().toZonedDateTime({ timeZone: zone, plainTime: new Temporal.PlainTime(Math.floor(to / 60), to % 60) }).epochMilliseconds);
+}
