@@ -132,6 +132,19 @@ describe('service hours', () => {
     expect(due(start, hours(h), 'service').deadline).toBe(at(end));
   });
 
+  test('follow the wall clock where the zone changes to summer time', () => {
+    // Berlin, 29 March 2026: 02:00 becomes 03:00, and the day has 23 hours.
+    const berlin = (sunday: readonly Span[]): Calendars => ({
+      ...calendars,
+      zone: 'Europe/Berlin',
+      service: { ...splitWeek, special: { '2026-03-29': sunday } },
+    });
+    const end = (amount: Duration, sunday: readonly Span[]) =>
+      deadline({ start: parseInstant('2026-03-28T20:00:00+01:00'), amount, calendar: 'service', calendars: berlin(sunday) }).deadline;
+    expect(end(hours(1), morning)).toBe(parseInstant('2026-03-29T10:00:00+02:00'));
+    expect(end(hours(23), [{ from: 0, to: 1440 }])).toBe(parseInstant('2026-03-30T00:00:00+02:00'));
+  });
+
   test('that follow no notice are never provisional', () => {
     const { hours: usual } = splitWeek;
     const own = { ...calendars, service: { hours: usual, special: {} }, statutory: { published: () => false, day: () => undefined } };
