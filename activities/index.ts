@@ -78,11 +78,13 @@ export function createActivities(engine: Engine): KitActivities {
         try {
           return await correlate(tx, source, key, of, event);
         } catch (error) {
-          throw error instanceof KeyTaken ? ApplicationFailure.nonRetryable(error.message, 'KeyTaken') : error;
+          if (error instanceof KeyTaken) return undefined;
+          throw error;
         }
       });
       // What fails here is delivered by the sweep.
-      if (early > 0) await deliverInbox(pool, temporal, of);
+      if (early !== undefined && early > 0) await deliverInbox(pool, temporal, of);
+      return early !== undefined;
     },
 
     startCase: async ({ case: of, pending, process, input, at }) => {

@@ -117,7 +117,7 @@ export async function correlate(tx: Sql, source: string, key: string, of: CaseId
   return early.rowCount ?? 0;
 }
 
-/** Two cases claim the same thing outside: a person has to look. */
+/** Two cases claim the same thing outside: the first one keeps it. */
 export class KeyTaken extends Error {
   override readonly name = 'KeyTaken';
   constructor(source: string, key: string) {

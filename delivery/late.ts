@@ -3,7 +3,7 @@ import { openCase } from '../db/cases.ts';
 import { pinnedPolicy } from '../db/policies.ts';
 import type { Sql } from '../db/pool.ts';
 import { note } from '../db/timeline.ts';
-import { systems } from '../systems/index.ts';
+import { callable } from '../systems/index.ts';
 import type { CaseId } from '../values/ids.ts';
 import { manifestOf, type Processes } from '../workflows/registry.ts';
 
@@ -32,7 +32,7 @@ export async function settleLate(tx: Sql, processes: Processes, of: CaseId): Pro
     if (successor) {
       const { declaration } = successor;
       const input = declaration.input.parse({ shop: row.shop, of, event: row.name, eventId: String(row.id), payload: row.body });
-      const manifest = manifestOf(declaration, row.shop, { policy: await pinnedPolicy(tx, row.policy), version: row.policy }, systems);
+      const manifest = manifestOf(declaration, row.shop, { policy: await pinnedPolicy(tx, row.policy), version: row.policy }, callable);
       const started = await openCase(tx, { declaration, input, manifest, starter: `case:${of}`, parent: of });
       if (started.status === 'conflict') throw new Error(`late event ${row.id} conflicts with ${started.id}`);
       opened.push(started.case.id);

@@ -4,7 +4,7 @@ import { pino } from 'pino';
 import type { Engine } from '../activities/context.ts';
 import { ownOperations } from '../db/allowance.ts';
 import type { Pool } from '../db/pool.ts';
-import { systems } from '../systems/index.ts';
+import { callable } from '../systems/index.ts';
 import { loadProcesses } from '../workflows/registry.ts';
 import type { WorkerConfig } from './config.ts';
 
@@ -13,7 +13,7 @@ export async function createEngine(config: WorkerConfig, pool: Pool, temporal: C
     pool,
     temporal,
     processes: await loadProcesses(),
-    systems,
+    systems: callable,
     own: ownOperations,
     target: (name) => {
       const token = config.systemToken(name);

@@ -18,7 +18,6 @@ export const finance = defineSystem({
       title: 'The payments of an order and what of them was refunded',
       args: z.object({ orderId: idSchema }),
       result: z.object({ payments: z.array(z.object({ paymentId: idSchema, method, amount: moneySchema, refunded: moneySchema, paidAt: instantSchema })) }),
-      errors: ['unknownOrder'],
       kind: 'read',
       repeat: 'keyed',
       pace: 'quick',

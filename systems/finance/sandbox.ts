@@ -171,7 +171,7 @@ export function financeSandbox({ settleMs }: { readonly settleMs: number }): Any
         }>(`select p.* from sandbox.payments p where order_id = $1 order by seq`, [orderId]);
         // An order that nobody has paid is known all the same.
         if (rows.length === 0 && (await sql.query('select 1 from sandbox.orders where order_id = $1', [orderId])).rowCount === 0)
-          throw businessError(finance, 'payments', 'unknownOrder', `There is no order ${orderId}`);
+          throw new Refusal('unknownOrder', `There is no order ${orderId}`);
         return {
           payments: rows.map((row) => ({
             paymentId: row.payment_id,

@@ -20,7 +20,7 @@ import { settleLate } from '../../delivery/late.ts';
 import { startWorkflow } from '../../delivery/start.ts';
 import { loadPolicy } from '../../policies/load.ts';
 import type { SystemContract } from '../../systems/contract.ts';
-import { systems } from '../../systems/index.ts';
+import { callable } from '../../systems/index.ts';
 import { connectSandbox, createTables } from '../../systems/sandbox/database.ts';
 import type { AnySandbox } from '../../systems/sandbox/define.ts';
 import { Faults, faultsSchema } from '../../systems/sandbox/faults.ts';
@@ -98,7 +98,7 @@ export async function startKit({ databaseUrl, temporalAddress, codecKeys }: Surr
   const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 
   const processes = new Map([...(await loadProcesses()), ...(await loadProcesses(new URL('../processes/', import.meta.url)))]);
-  const contracts: Readonly<Record<string, SystemContract>> = { ...systems, bench };
+  const contracts: Readonly<Record<string, SystemContract>> = { ...callable, bench };
   const engine: Engine = { pool, temporal, processes, systems: contracts, own: ownOperations, target: (name) => ({ baseUrl: `${base}/${name}` }), log: silent };
   const native = await NativeConnection.connect({ address: temporalAddress });
   let running: { worker: Worker; ended: Promise<void> } | undefined;

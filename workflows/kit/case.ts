@@ -60,6 +60,8 @@ class Run {
   readonly outcomes = new Map<string, unknown>();
   readonly clocks = new Map<string, number>();
   readonly openTasks = new Set<string>();
+  /** Event → keys that the case expects it under. */
+  readonly expected = new Map<string, readonly string[]>();
   /** Prefixes past no return: their undos are off. */
   readonly noReturn = new Set<string>();
   undos: Undo[] = [];
@@ -122,6 +124,13 @@ class Run {
     this.interruption = message;
     this.interrupt();
     return true;
+  }
+
+  /** Events that were taken below a path are there again, for whoever goes on instead. */
+  giveBack(path: string): void {
+    const back = this.taken.filter((t) => t.path.startsWith(path)).map((t) => t.event);
+    this.taken = this.taken.filter((t) => !back.includes(t.event));
+    this.events = [...back, ...this.events].toSorted((a, b) => Number(a.id) - Number(b.id));
   }
 
   /** Waits until `ready` or until the instant; what has gathered is written before the case blocks. */
@@ -402,9 +411,15 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
     return found.payload as Payload<P, E>;
   }
 
-  async expect(event: string, key: string): Promise<void> {
+  async expect(event: string, key: string): Promise<boolean> {
     this.#run.guard();
-    await this.#run.records.write('expect', { event, key });
+    const ours = await this.#run.records.write('expect', { event, key });
+    if (ours && !this.expected(event).includes(key)) this.#run.expected.set(event, [...this.expected(event), key]);
+    return ours;
+  }
+
+  expected(event: string): readonly string[] {
+    return this.#run.expected.get(event) ?? [];
   }
 
   window(name: P['windows'][number]): Window {
@@ -444,7 +459,7 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
       const winner = person ?? fastest;
       if (person) {
         for (const c of completed) this.#run.decisions.set(c.path, c.decision);
-        this.#giveBack(fastest.path);
+        this.#run.giveBack(fastest.path);
       }
       const value = await winner.ends;
       return { won: winner.key, value } as Won;
@@ -514,11 +529,6 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
     });
   }
 
-  #giveBack(path: string): void {
-    const back = this.#run.taken.filter((t) => t.path.startsWith(path)).map((t) => t.event);
-    this.#run.taken = this.#run.taken.filter((t) => !back.includes(t.event));
-    this.#run.events = [...back, ...this.#run.events].toSorted((a, b) => Number(a.id) - Number(b.id));
-  }
 
   /** The clock of the nearest scope that has started it, else this scope's own. */
   #clockPath(name: string): string {
@@ -648,6 +658,8 @@ async function interruptible<P extends ProcessDeclaration>(
     const name = by.kind === 'withdraw' ? 'withdrawn' : by.name;
     const handler = on[name];
     const scope = new Scope<P>(run, `${name}/`, root, '');
+    // A handler sees what its source correlated to the case, also what the body has taken: the goods that are here.
+    run.giveBack('');
     if (handler) return await handler(scope, by.kind === 'withdraw' ? { reason: by.reason } : by.payload);
     await scope.undo();
     return { result: 'withdrawn' };

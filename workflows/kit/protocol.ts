@@ -154,7 +154,8 @@ export interface KitActivities {
   decide(request: DecideRequest): Promise<unknown>;
   openTask(request: OpenTaskRequest): Promise<TaskState>;
   closeTasks(request: CloseTasksRequest): Promise<readonly TaskState[]>;
-  expect(request: ExpectRequest): Promise<void>;
+  /** False when the key is another case's. */
+  expect(request: ExpectRequest): Promise<boolean>;
   startCase(request: StartCaseRequest): Promise<CaseId>;
   closeCase(request: CloseCaseRequest): Promise<void>;
 }

@@ -64,8 +64,10 @@ export interface Case<P extends ProcessDeclaration> {
     name: E,
     options?: { readonly where?: (e: Payload<P, E>) => boolean; readonly clocks?: readonly ClockName<P>[] },
   ): Promise<Payload<P, E>>;
-  /** From now on, what the event's source calls `key` is this case's. */
-  expect(event: Names<P['events']>, key: string): Promise<void>;
+  /** From now on, what the event's source calls `key` is this case's; false when it is another's, which keeps it. */
+  expect(event: Names<P['events']>, key: string): Promise<boolean>;
+  /** The keys under which this case expects an event, the first one first: how a handler knows what the body was waiting for. */
+  expected(event: Names<P['events']>): readonly string[];
   window(name: WindowName<P>): Window;
   sleep(name: WindowName<P>): Promise<void>;
   /** The first branch to end wins; the others' tasks are closed in one statement and awaited; a task that was completed meanwhile wins over an event or a window. */
