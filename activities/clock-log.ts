@@ -44,7 +44,7 @@ export async function recordClocks(
       policyClock,
     ]);
     for (const c of mine) await append(tx, of.id, clock, c);
-    const state = await recompute(tx, of, policy, clock);
+    const state = await recompute(tx, of, policy, clock, instant(Date.now()));
     if (mine.some((c) => c.command.kind === 'extend' && state.refused.some((r) => r.seq === c.seq))) refused.push(clock);
   }
   return refused;
@@ -67,12 +67,12 @@ export async function abandonClocks(tx: Sql, of: CaseOfClock, policy: PolicyValu
   );
   for (const { clock, next } of rows) {
     await append(tx, of.id, clock, { seq: next, at, command: { kind: 'abandon' } });
-    await recompute(tx, of, policy, clock);
+    await recompute(tx, of, policy, clock, at);
   }
 }
 
 /** Reads the whole log of a clock and writes its state and next job. The row is locked: commands and the due job take turns. */
-async function recompute(tx: Sql, of: CaseOfClock, policy: PolicyValues, clock: string, now?: Instant, told: readonly string[] = []): Promise<ClockState> {
+async function recompute(tx: Sql, of: CaseOfClock, policy: PolicyValues, clock: string, now: Instant, told: readonly string[] = []): Promise<ClockState> {
   const { rows } = await tx.query<ClockRow>('select clock, name, policy_clock, notices from clocks where case_id = $1 and clock = $2 for update', [
     of.id,
     clock,

@@ -23,7 +23,7 @@ export async function queueMessage(tx: Sql, of: { readonly id: CaseId; readonly 
   const id = `${of.id}:${told.path}`;
   const { rowCount } = await tx.query(
     'insert into messages (id, case_id, shop, customer, message, recipient, data) values ($1, $2, $3, $4, $5, $6, $7) on conflict (id) do nothing',
-    [id, of.id, of.shop, told.message, told.to, JSON.stringify(told.data)],
+    [id, of.id, of.shop, of.customer, told.message, told.to, JSON.stringify(told.data)],
   );
   if (rowCount !== 1) return;
   await addJob(tx, 'send-message', `message:${id}`, { id });

@@ -1,0 +1,170 @@
+/** What cases tell people: sent once, in the reader's language, by the first channel that takes it; marketing only when it may be. */
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { quietUntil, sendMessage } from '../../activities/outbox.ts';
+import { queueMessage } from '../../db/messages.ts';
+import { inTransaction } from '../../db/pool.ts';
+import { crm } from '../../systems/crm/contract.ts';
+import { notifications } from '../../systems/notifications/contract.ts';
+import { orders } from '../../systems/orders/contract.ts';
+import { BusinessError, defineSandbox, newId, type SandboxSystem } from '../../systems/sandbox/define.ts';
+import type { CaseId } from '../../values/ids.ts';
+import { instant, millis, parseInstant, type Instant } from '../../values/instant.ts';
+import { startKit, type Kit } from './harness.ts';
+import { surroundings } from './surroundings.ts';
+
+interface Sent {
+  readonly channel: string;
+  readonly to: string;
+  readonly text: string;
+}
+const outbox: Sent[] = [];
+const consenting = new Set<string>();
+/** Only what these tests need of the systems; anything else that is called is a fault. */
+const only = <S>(operations: Partial<S>): S => operations as S;
+const contactOf = (language: 'zh' | 'en', phone: string | undefined) => ({
+  customer: 'c',
+  reach: { name: 'N', language, email: 'n@example.com', ...(phone === undefined ? {} : { phone }) },
+});
+const extra = {
+  orders: defineSandbox({
+    contract: orders,
+    tables: '',
+    undo: {},
+    operations: only<SandboxSystem<typeof orders>['operations']>({
+      contact: (args) =>
+        Promise.resolve(
+          'orderId' in args && args.orderId.includes('english')
+            ? contactOf('en', undefined)
+            : contactOf('zh', args && 'orderId' in args && args.orderId.includes('bad') ? 'none' : '13800000000'),
+        ),
+    }),
+  }),
+  crm: defineSandbox({
+    contract: crm,
+    tables: '',
+    undo: {},
+    operations: only<SandboxSystem<typeof crm>['operations']>({
+      facts: ({ customer }) =>
+        Promise.resolve({ customer, tier: 'new' as const, tenureDays: 1, orders: 1, spend: [], consent: { marketing: consenting.has(customer) } }),
+    }),
+  }),
+  notifications: defineSandbox({
+    contract: notifications,
+    tables: '',
+    undo: {},
+    operations: {
+      send: ({ channel, to, text }) => {
+        if (to === 'none') throw new BusinessError('undeliverable', 'no such number');
+        outbox.push({ channel, to, text });
+        return Promise.resolve({ providerId: newId('m') });
+      },
+    },
+  }),
+};
+
+let kit: Kit;
+beforeAll(async () => {
+  kit = await startKit(await surroundings(), extra);
+});
+afterAll(() => kit.stop());
+
+/** A message of a case that waits for a decision; its id. */
+async function queued(name: string, message: string, data: object, to: 'customer' | 'supervisor' = 'customer'): Promise<string> {
+  const { id } = await kit.open('tiny', { id: name, shop: 's', script: 'windowed' });
+  await inTransaction(kit.pool, async (tx) => queueMessage(tx, await kit.row(id), { path: 'm', message, to, data }));
+  return `${id}:m`;
+}
+const status = async (id: string) =>
+  (await kit.pool.query<{ status: string; trouble: string | null }>('select status, trouble from messages where id = $1', [id])).rows[0];
+
+describe('a transactional message', () => {
+  test('is sent once, however often its job runs', async () => {
+    const id = await queued('once', 'hello', { name: 'A-1' });
+    await sendMessage(kit.engine, id);
+    await sendMessage(kit.engine, id);
+    expect(outbox.filter((m) => m.text === '您好 A-1')).toEqual([{ channel: 'sms', to: '13800000000', text: '您好 A-1' }]);
+    expect(await status(id)).toEqual({ status: 'sent', trouble: null });
+  });
+
+  test('is sent once even when the answer was lost after the system had taken it', async () => {
+    const id = await queued('lost', 'hello', { name: 'A-2' });
+    kit.fault('notifications', { loseAnswerAfterCommit: 1 });
+    await expect(sendMessage(kit.engine, id)).rejects.toThrow('no connection');
+    kit.fault('notifications', {});
+    await sendMessage(kit.engine, id);
+    expect((await kit.ledger('notifications', id)).map((e) => e.executions)).toEqual([1]);
+  });
+
+  test('is in the reader’s language, and goes by the next channel when one does not take it', async () => {
+    await sendMessage(kit.engine, await queued('english-1', 'hello', { name: 'A-3' }));
+    expect(outbox.at(-1)).toEqual({ channel: 'email', to: 'n@example.com', text: 'Hello A-3' });
+    const id = await queued('bad-1', 'hello', { name: 'A-4' });
+    await sendMessage(kit.engine, id);
+    expect(outbox.at(-1)).toMatchObject({ channel: 'email', text: '您好 A-4' });
+  });
+
+  test('to a department goes to its board, in its shop', async () => {
+    await sendMessage(kit.engine, await queued('board', 'kit.caseBroken', { case: 'tiny.x' }, 'supervisor'));
+    expect(outbox.at(-1)).toMatchObject({ channel: 'wecom', to: 'role:supervisor@s' });
+  });
+
+  test('is queued with its case’s record and once per path, whatever is repeated', async () => {
+    const id = await queued('twice', 'hello', { name: 'A-5' });
+    const of = await kit.row(id.slice(0, -2) as CaseId);
+    await inTransaction(kit.pool, (tx) => queueMessage(tx, of, { path: 'm', message: 'hello', to: 'customer', data: { name: 'other' } }));
+    expect((await kit.pool.query('select data from messages where id = $1', [id])).rows).toEqual([{ data: { name: 'A-5' } }]);
+  });
+});
+
+describe('a marketing message', () => {
+  test('is not sent without consent', async () => {
+    const id = await queued('marketing-1', 'goodbye', {});
+    await sendMessage(kit.engine, id);
+    expect(await status(id)).toMatchObject({ status: 'held' });
+  });
+
+  test('with consent is sent by day, waits for the morning by night, and counts against the cap', async () => {
+    consenting.add('customer-marketing-2');
+    const id = await queued('marketing-2', 'goodbye', {});
+    await sendMessage(kit.engine, id);
+    const { rows } = await kit.pool.query<{ run_at: Date }>(`select run_at from graphile_worker.jobs where key = $1`, [`message:${id}`]);
+    const first = await status(id);
+    // By night the job waits for the end of the quiet hours; by day the message is out.
+    if (first?.status === 'queued') expect(rows[0]?.run_at.getTime()).toBeGreaterThan(Date.now());
+    else expect(first).toMatchObject({ status: 'sent' });
+    await kit.pool.query(`update messages set status = 'sent', kind = 'marketing', sent_at = now() where id = $1`, [id]);
+    const second = await queued('marketing-2b', 'goodbye', {});
+    await kit.pool.query(`update cases set customer = 'customer-marketing-2' where id = $1`, [second.slice(0, -2)]);
+    await sendMessage(kit.engine, second);
+    expect(await status(second)).toMatchObject({ status: 'held' });
+  });
+});
+
+describe('quiet hours', () => {
+  const zone = 'Asia/Shanghai';
+  const minuteOf = (at: Instant): number => {
+    const [h = 0, m = 0] = new Intl.DateTimeFormat('en-GB', { timeZone: zone, hour: '2-digit', minute: '2-digit' }).format(new Date(at)).split(':').map(Number);
+    return h * 60 + m;
+  };
+  test('over midnight end the next morning', () => {
+    const night = { from: 21 * 60, to: 9 * 60 };
+    expect(quietUntil(parseInstant('2026-11-23T21:00:00+08:00'), night, zone)).toBe(parseInstant('2026-11-24T09:00:00+08:00'));
+    expect(quietUntil(parseInstant('2026-11-24T08:59:59+08:00'), night, zone)).toBe(parseInstant('2026-11-24T09:00:00+08:00'));
+    expect(quietUntil(parseInstant('2026-11-24T09:00:00+08:00'), night, zone)).toBeUndefined();
+  });
+  test('always end at their last minute, within a day, and never in the past', () => {
+    const minute = fc.integer({ min: 0, max: 1439 });
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 2_000_000_000 }), minute, minute, (seconds, from, to) => {
+        const now = instant(seconds * 1000);
+        const until = quietUntil(now, { from, to }, zone);
+        if (until === undefined) return;
+        // China kept summer time in 1986–1991: those days are 23 or 25 hours long.
+        expect(millis(until) - millis(now)).toBeGreaterThan(0);
+        expect(millis(until) - millis(now)).toBeLessThanOrEqual(25 * 3_600_000);
+        expect(minuteOf(until)).toBe(to);
+      }),
+    );
+  });
+});
