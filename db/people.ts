@@ -51,9 +51,14 @@ export async function findPerson(sql: Sql, id: string): Promise<Person | undefin
   return rows[0] && person(rows[0]);
 }
 
-/** People by id, after a cursor (the last id seen). By the primary key. */
-export async function listPeople(sql: Sql, { after = '', limit }: { readonly after?: string; readonly limit: number }): Promise<Person[]> {
-  const { rows } = await sql.query<PersonRow>(`select ${columns} from people where id > $1 order by id limit $2`, [after, limit]);
+/** People who serve any of the shops, by id, after a cursor (the last id seen). By the primary key: people are hundreds. */
+export async function listPeople(sql: Sql, shops: readonly string[], after: string, limit: number): Promise<Person[]> {
+  const { rows } = await sql.query<PersonRow>(`select ${columns} from people where id > $1 and ($3 or shops && $4) order by id limit $2`, [
+    after,
+    limit,
+    shops.includes(everyShop),
+    shops,
+  ]);
   return rows.map(person);
 }
 

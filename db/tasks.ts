@@ -115,7 +115,7 @@ const task = (row: TaskRow): Task => ({
 });
 
 /** Locks the case's row against every other decision and record of the case. Always the first lock. */
-async function lockCase(tx: Sql, id: CaseId): Promise<CaseRow> {
+export async function lockCase(tx: Sql, id: CaseId): Promise<CaseRow> {
   // NO KEY UPDATE: rows that merely refer to the case can still be inserted elsewhere.
   const { rows } = await tx.query<CaseRow>('select * from cases where id = $1 for no key update', [id]);
   if (rows[0] === undefined) throw new Refused('caseNotFound', { case: id });
@@ -400,7 +400,7 @@ export async function holdTask(tx: Sql, act: Act & { readonly until: Instant }):
 
 /** What a person filled in: what the case may know, and the words, by their place in the form, that only Postgres keeps; or where it does not fit the form. */
 export type Filled =
-  | { readonly ok: true; readonly form: unknown; readonly words: Readonly<Record<string, string>> | undefined }
+  | { readonly ok: true; readonly form: unknown; readonly words: Readonly<Record<string, unknown>> | undefined }
   | { readonly ok: false; readonly errors: readonly FormError[] };
 export interface FormError {
   readonly path: string;

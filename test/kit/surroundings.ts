@@ -1,13 +1,12 @@
 /** The servers that the test run has brought up, and a database of one's own. */
 import { randomBytes } from 'node:crypto';
-import pg from 'pg';
-import { migrate } from '../../db/migrate.ts';
+import { freshDatabase, temporal } from '../stack/env.ts';
 import type { Surroundings } from './harness.ts';
 
-export async function surroundings(): Promise<Surroundings> {
+/** A migrated database of one's own, on the Postgres that the test run has brought up. */
+export async function freshDatabase(): Promise<string> {
   const admin = process.env['TEST_DATABASE_URL'];
-  const temporalAddress = process.env['TEMPORAL_ADDRESS'];
-  if (!admin || !temporalAddress) throw new Error('run tests with npm test: it brings up Postgres and Temporal');
+  if (!admin) throw new Error('run tests with npm test: it brings up Postgres');
   const name = `kit_${randomBytes(6).toString('hex')}`;
   const client = new pg.Client({ connectionString: admin });
   await client.connect();
@@ -16,5 +15,11 @@ export async function surroundings(): Promise<Surroundings> {
   const url = new URL(admin);
   url.pathname = `/${name}`;
   await migrate(url.href);
-  return { databaseUrl: url.href, temporalAddress, codecKeys: [{ id: '1', key: randomBytes(32) }] };
+  return url.href;
+}
+
+export async function surroundings(): Promise<Surroundings> {
+  const temporalAddress = process.env['TEMPORAL_ADDRESS'];
+  if (!temporalAddress) throw new Error('run tests with npm test: it brings up Temporal');
+  return { databaseUrl: await freshDatabase(), temporalAddress, codecKeys: [{ id: '1', key: randomBytes(32) }] };
 }

@@ -1,0 +1,296 @@
+/** The HTTP application: every route through the same gate (who, how often, may they, does it fit), every failure a problem. */
+import { randomUUID } from 'node:crypto';
+import express, { type ErrorRequestHandler, type Express, type Request, type RequestHandler, type Response } from 'express';
+import { ipKeyGenerator, rateLimit } from 'express-rate-limit';
+import helmet from 'helmet';
+import { errors as joseErrors } from 'jose';
+import pg from 'pg';
+import { pinoHttp } from 'pino-http';
+import { Histogram } from 'prom-client';
+import type { z } from 'zod';
+import { findPerson, type Person } from '../db/people.ts';
+import { isAway } from '../db/pool.ts';
+import { Refused } from '../db/refused.ts';
+import { access } from './access.ts';
+import { createBringing } from './bringing.ts';
+import type { AppDeps } from './deps.ts';
+import { fieldErrors } from './fields.ts';
+import { inLanguage, languageOf } from './language.ts';
+import { openApiDocument } from './openapi.ts';
+import { Problem, problemBody, problemOf, problems } from './problems.ts';
+import type { Call, PersonCall, Reply, Route } from './route.ts';
+import { calendarRoutes } from './routes/calendar.ts';
+import { caseRoutes } from './routes/cases.ts';
+import { operationRoutes } from './routes/operation.ts';
+import { peopleRoutes } from './routes/people.ts';
+import { processRoutes } from './routes/processes.ts';
+import { taskRoutes } from './routes/tasks.ts';
+import { webhookRoutes } from './routes/webhooks.ts';
+
+/** Forms and inputs are small; evidence is uploaded elsewhere. */
+const bodyLimit = '1mb';
+/** Seconds after which a caller may try again when Postgres was away: it comes back within a few, or not soon. */
+const retryAfter = '2';
+
+/** What the gate has found out about a request, beside what Express knows. */
+interface Found {
+  route?: Route;
+  subject?: string;
+  /** Why the token does not hold: answered once the rate of such requests was counted. */
+  refusal?: unknown;
+  person?: Person;
+}
+const found = (response: Response): Found => response.locals as Found;
+
+/** Every route of the API, from which both the app and its document are made. */
+export function apiRoutes(deps: AppDeps): Route[] {
+  const bringing = createBringing(deps);
+  const routes: Route[] = [
+    ...processRoutes(deps),
+    ...caseRoutes(deps, bringing),
+    ...taskRoutes(deps, bringing),
+    ...webhookRoutes(deps, bringing),
+    ...peopleRoutes(deps),
+    ...calendarRoutes(deps),
+  ];
+  // Made once, when first asked for: it takes some 100 ms, which a start need not wait for.
+  let document: unknown;
+  const all: Route[] = [...routes, ...operationRoutes(deps, () => (document ??= openApiDocument(all, deps)))];
+  return all;
+}
+
+export function createApp(deps: AppDeps): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.set('etag', false);
+  const duration = new Histogram({
+    name: 'kefu_http_request_duration_seconds',
+    help: 'Time to answer',
+    labelNames: ['operation', 'status'],
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+    registers: [deps.metrics],
+  });
+  app.use(
+    pinoHttp({
+      logger: deps.log,
+      genReqId: (request, response) => {
+        const given = request.headers['x-request-id'];
+        const id = typeof given === 'string' && /^[\w.-]{1,128}$/.test(given) ? given : randomUUID();
+        response.setHeader('X-Request-Id', id);
+        return id;
+      },
+      // Ids only: no address with its query, no header, no body. Any of them may hold personal data or a token.
+      serializers: {
+        req: (request: { id: string; method: string }) => ({ id: request.id, method: request.method }),
+        res: (response: { statusCode: number }) => ({ status: response.statusCode }),
+      },
+      wrapSerializers: false,
+      customProps: (request, response) => {
+        const { route, person } = found(response as Response);
+        return { operation: route?.id, person: person?.id, about: route?.params ? (request as Request).params : undefined };
+      },
+      customLogLevel: (_request, response, error) => (error || response.statusCode >= 500 ? 'error' : 'info'),
+      autoLogging: { ignore: (request) => ['/healthz', '/readyz', '/metrics'].includes(request.url ?? '') },
+    }),
+    helmet({
+      contentSecurityPolicy: {
+        useDefaults: false,
+        directives: {
+          defaultSrc: ["'none'"],
+          scriptSrc: ["'self'"],
+          // Swagger UI sets style attributes.
+          styleSrc: ["'self'", "'unsafe-inline'"],
+          imgSrc: ["'self'", 'data:'],
+          connectSrc: ["'self'"],
+          frameAncestors: ["'none'"],
+          baseUri: ["'none'"],
+          formAction: ["'none'"],
+        },
+      },
+    }),
+    (request, response, next) => {
+      const took = duration.startTimer();
+      response.on('finish', () => took({ operation: found(response).route?.id ?? 'none', status: response.statusCode }));
+      next(isReadable(request) ? undefined : new Problem('malformed'));
+    },
+  );
+
+  const limiter = rateLimit({
+    windowMs: 60_000,
+    limit: deps.ratePerMinute,
+    standardHeaders: 'draft-8',
+    legacyHeaders: false,
+    keyGenerator: (request, response) => found(response as Response).subject ?? ipKeyGenerator(request.ip ?? ''),
+    handler: (_request, _response, next) => next(new Problem('tooMany')),
+  });
+  const gate = createGate(deps, limiter);
+
+  const routes = apiRoutes(deps);
+  // Plain segments before parameters ("{" sorts after letters): /v1/tasks/next is no task's id.
+  for (const path of [...new Set(routes.map((route) => route.path))].toSorted()) {
+    const here = routes.filter((route) => route.path === path);
+    const at = app.route(path.replaceAll(/\{(\w+)\}/g, ':$1'));
+    for (const route of here) at[route.method](...gate(route));
+    const allow = [...here.map((route) => route.method.toUpperCase()), 'OPTIONS'].join(', ');
+    at.all((request, response) => {
+      if (request.method === 'OPTIONS') response.set('Allow', allow).status(204).end();
+      else throw new Problem('methodNotAllowed', { allow }, { headers: { Allow: allow } });
+    });
+  }
+  app.use(() => {
+    throw new Problem('notFound');
+  });
+  app.use(answerFailure(deps));
+  return app;
+}
+
+/** Postgres takes neither NUL nor half a character: an address or a text with one is not well-formed for us. */
+const unstorable = /[\0\p{Surrogate}]/u;
+function isReadable(request: Request): boolean {
+  try {
+    return !unstorable.test(decodeURIComponent(request.originalUrl));
+  } catch {
+    return false;
+  }
+}
+const reviver = (_key: string, value: unknown): unknown => {
+  if (typeof value === 'string' && unstorable.test(value)) throw new SyntaxError('a text with a NUL or half a character');
+  return value;
+};
+
+/** The steps of every request, in this order: whoever may not call costs neither a body nor a query. */
+function createGate({ pool, checkToken, log }: AppDeps, limiter: RequestHandler): (route: Route) => RequestHandler[] {
+  const json = express.json({ limit: bodyLimit, reviver });
+  // A signature covers the bytes, so they are kept as they came.
+  const raw = express.raw({ limit: bodyLimit, type: () => true });
+
+  async function identify(request: Request, response: Response): Promise<void> {
+    const [, token] = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/i.exec(request.get('authorization') ?? '') ?? [];
+    try {
+      found(response).subject = await checkToken(token ?? '');
+    } catch (error) {
+      found(response).refusal = tokenProblem(error);
+    }
+  }
+
+  async function admit(route: Route, response: Response): Promise<void> {
+    const { refusal, subject } = found(response);
+    if (refusal !== undefined) throw refusal;
+    const person = subject === undefined ? undefined : await findPerson(pool, subject);
+    if (!person?.active) throw new Problem('unknownPerson', { person: subject });
+    found(response).person = person;
+    const needs = access[route.id];
+    if (typeof needs === 'string' || !needs.some((role) => person.roles.includes(role))) throw new Problem('forbidden', { person: person.id, needs });
+  }
+
+  return (route) => {
+    const rule = access[route.id];
+    const body = route.body === undefined ? [] : rule === 'signed' ? [raw] : [mustBeJson, json];
+    const run: RequestHandler = async (request, response) => {
+      const language = languageOf(request);
+      const parse = (schema: z.ZodType | undefined, value: unknown, prefix: string): unknown => {
+        const parsed = schema?.safeParse(value, inLanguage(language));
+        if (parsed?.success === false) throw new Problem('invalid', {}, { errors: fieldErrors(parsed.error, prefix) });
+        return parsed?.data;
+      };
+      const call: Call = {
+        params: parse(route.params, request.params, 'path'),
+        query: parse(route.query, request.query, 'query'),
+        // What is signed is parsed by its route, once the signature holds.
+        body: rule === 'signed' ? request.body : parse(route.body, request.body ?? {}, ''),
+        language,
+        requestId: String(request.id),
+        log,
+        request,
+      };
+      // `person` is there for every route that has roles: `admit` came before.
+      send(response, await route.run({ ...call, person: found(response).person } as PersonCall), language);
+    };
+    return [
+      (_request, response, next) => {
+        found(response).route = route;
+        next();
+      },
+      ...(rule === 'public' ? [] : rule === 'signed' ? [limiter] : [step(identify), limiter, step((_request, response) => admit(route, response))]),
+      ...body,
+      run,
+    ];
+  };
+}
+
+const step =
+  (work: (request: Request, response: Response) => Promise<void>): RequestHandler =>
+  async (request, response, next) => {
+    await work(request, response);
+    next();
+  };
+
+/** A body has to say that it is JSON; none at all is an empty one, and the schema says what is missing. */
+const mustBeJson: RequestHandler = (request, _response, next) => {
+  const there = request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
+  next(there && !request.is('application/json') ? new Problem('notJson') : undefined);
+};
+
+function tokenProblem(error: unknown): Problem {
+  const keysAway =
+    error instanceof joseErrors.JWKSTimeout || error instanceof TypeError || (error instanceof joseErrors.JOSEError && error.code === 'ERR_JOSE_GENERIC');
+  return keysAway
+    ? new Problem('keysAway', {}, { headers: { 'Retry-After': retryAfter } })
+    : new Problem('unauthenticated', {}, { headers: { 'WWW-Authenticate': 'Bearer' } });
+}
+
+function send(response: Response, reply: Reply, language: 'zh' | 'en'): void {
+  response
+    .status(reply.status)
+    .set({ 'Cache-Control': 'no-store', 'Content-Language': language === 'zh' ? 'zh-CN' : 'en', Vary: 'Accept-Language', ...reply.headers });
+  if (reply.file !== undefined) response.type(reply.type ?? 'application/octet-stream').sendFile(reply.file);
+  else if (reply.type !== undefined) response.type(reply.type).send(reply.body);
+  else response.json(reply.body);
+}
+
+/** Errors of Express's own parts, by their `type`. */
+const ofParser: Readonly<Record<string, 'tooLarge' | 'notJson' | 'malformed'>> = {
+  'entity.too.large': 'tooLarge',
+  'parameters.too.many': 'tooLarge',
+  'encoding.unsupported': 'notJson',
+  'charset.unsupported': 'notJson',
+};
+
+function asProblem(error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  if (error instanceof Refused) return problemOf(error);
+  if (isAway(error)) return new Problem('unavailable', {}, { headers: { 'Retry-After': retryAfter } });
+  // Statement time-out, serialization failure, deadlock: rolled back, and to be tried again.
+  if (error instanceof pg.DatabaseError && ['57014', '40001', '40P01', '55P03'].includes(error.code ?? ''))
+    return new Problem('busy', {}, { headers: { 'Retry-After': '1' } });
+  const { status, type } = (typeof error === 'object' && error !== null ? error : {}) as { status?: unknown; type?: unknown };
+  if (typeof type === 'string' && Object.hasOwn(ofParser, type)) return new Problem(ofParser[type] ?? 'malformed');
+  if (typeof status === 'number' && status >= 400 && status < 500) return new Problem('malformed');
+  return new Problem('internal');
+}
+
+/** What a log may know of a fault: of Postgres's own errors not the message, which quotes values. */
+function loggable(error: unknown): object {
+  if (error instanceof pg.DatabaseError)
+    return { name: 'DatabaseError', code: error.code, table: error.table, constraint: error.constraint, stack: error.stack?.split('\n').slice(1).join('\n') };
+  return error instanceof Error ? { name: error.name, message: error.message, stack: error.stack } : { name: typeof error };
+}
+
+const answerFailure =
+  ({ log }: AppDeps): ErrorRequestHandler =>
+  (error: unknown, request, response, _next) => {
+    const problem = asProblem(error);
+    const { status } = problems[problem.code];
+    if (status === 500) log.error({ request: request.id, operation: found(response).route?.id, error: loggable(error) }, 'a fault');
+    if (response.headersSent) {
+      response.destroy();
+      return;
+    }
+    const language = languageOf(request);
+    const body = problemBody(problem, language, String(request.id));
+    response
+      .status(status)
+      .set({ 'Cache-Control': 'no-store', 'Content-Language': language === 'zh' ? 'zh-CN' : 'en', Vary: 'Accept-Language', ...problem.headers })
+      .type('application/problem+json')
+      .send(JSON.stringify(body));
+  };

@@ -1,0 +1,34 @@
+/** What the app works with: made by main.ts, or by a test. */
+import type { Logger } from 'pino';
+import type { Registry } from 'prom-client';
+import type { CaseRow } from '../db/cases.ts';
+import type { Pool } from '../db/pool.ts';
+import type { MasterKey } from '../db/sealed.ts';
+import type { LoadedPolicy } from '../policies/load.ts';
+import type { CaseId } from '../values/ids.ts';
+import type { Declared } from './forms.ts';
+import type { TokenCheck } from './token.ts';
+
+/** Brings what Postgres holds to Temporal. `unreachable`: stored all the same, and brought by a sweep. */
+export interface Delivery {
+  start(row: CaseRow): Promise<'started' | 'unreachable'>;
+  deliver(of: CaseId): Promise<'delivered' | 'nothing' | 'unreachable'>;
+  /** Whether Temporal answers, and whether a worker polls for cases. */
+  look(): Promise<{ readonly temporal: boolean; readonly worker: boolean }>;
+}
+
+export interface AppDeps extends Declared {
+  readonly pool: Pool;
+  readonly policy: LoadedPolicy;
+  readonly delivery: Delivery;
+  readonly checkToken: TokenCheck;
+  /** The secrets of a source, the newest first; more than one while it changes them. */
+  readonly webhookSecrets: (source: string) => readonly string[];
+  readonly master: MasterKey;
+  readonly log: Logger;
+  readonly metrics: Registry;
+  /** Requests a minute of one caller. */
+  readonly ratePerMinute: number;
+  /** Temporal's own page, for the link from a case to its run. */
+  readonly temporalUi?: { readonly url: string; readonly namespace: string } | undefined;
+}

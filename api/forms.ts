@@ -1,0 +1,71 @@
+/** The forms of tasks: the declared ones, and those of the built-in tasks. */
+import { z } from 'zod';
+import { redoTask, type Filled, type Task } from '../db/tasks.ts';
+import type { SystemContract } from '../systems/contract.ts';
+import { freeText } from '../values/schemas.ts';
+import { repairTask, type RepairForm } from '../workflows/kit/protocol.ts';
+import type { Processes } from '../workflows/registry.ts';
+import { inLanguage, type Language, type Text } from './language.ts';
+import { fieldErrors } from './fields.ts';
+import { Problem } from './problems.ts';
+import { part } from './words.ts';
+
+export type Systems = Readonly<Record<string, SystemContract>>;
+export interface Declared {
+  readonly processes: Processes;
+  readonly systems: Systems;
+}
+
+const note = freeText().describe('Why, in words; kept sealed, never part of the case');
+const retry = z.object({ action: z.literal('retry'), note }).describe('Send it again, under the same key');
+const giveUp = z.object({ action: z.literal('giveUp'), note }).describe('Nothing more is tried');
+const enterResult = (result: z.ZodType) =>
+  z.object({ action: z.literal('enterResult'), result: result.describe("The operation's result, as the system would have answered"), note });
+
+/** The repair of an operation whose result nobody knows (anything goes) or of a case that has grown too long (nothing to enter). */
+export const repairForm = z.discriminatedUnion('action', [retry, enterResult(z.unknown()), giveUp]).meta({ id: 'RepairForm' }) satisfies z.ZodType<RepairForm>;
+export const redoForm = z.object({ decision: z.enum(['approve', 'refuse']), note }).meta({ id: 'RedoForm' });
+
+export const builtIn: Readonly<Record<string, { readonly title: Text; readonly form: z.ZodType }>> = {
+  [repairTask]: { title: { zh: '修复', en: 'Repair' }, form: repairForm },
+  [redoTask]: { title: { zh: '审批重做', en: 'Approve a redo' }, form: redoForm },
+};
+
+const operationOf = (task: Task, systems: Systems) => systems[String(task.context['system'])]?.operations[String(task.context['operation'])];
+
+/** The form that a task asks for. */
+export function formOf(task: Task, { processes, systems }: Declared): z.ZodType {
+  if (task.name === redoTask) return redoForm;
+  if (task.name === repairTask) {
+    const operation = operationOf(task, systems);
+    return operation === undefined
+      ? z.discriminatedUnion('action', [retry, giveUp])
+      : z.discriminatedUnion('action', [retry, enterResult(operation.result), giveUp]);
+  }
+  const declaration = processes.get(task.process)?.declaration;
+  const form = declaration?.tasks[task.name]?.form;
+  const now = declaration?.formVersion ?? 1;
+  if (form === undefined || now !== task.formVersion)
+    throw new Problem('formChanged', { task: task.id, was: task.formVersion, now: form === undefined ? null : now });
+  return form;
+}
+
+export const titleOf = (task: Task, { processes }: Declared): Text =>
+  processes.get(task.process)?.declaration.tasks[task.name]?.title ?? builtIn[task.name]?.title ?? { zh: task.name, en: task.name };
+
+/** Checks what a person filled in against the task's form, and parts it. */
+export const reader =
+  (filled: unknown, declared: Declared, language: Language) =>
+  (task: Task): Filled => {
+    const form = formOf(task, declared);
+    const parsed = form.safeParse(filled, inLanguage(language));
+    if (!parsed.success) return { ok: false, errors: fieldErrors(parsed.error, 'form') };
+    const { kept, words } = part(form, parsed.data);
+    return { ok: true, form: task.name === repairTask ? factsOnly(task, kept as RepairForm, declared.systems) : kept, words };
+  };
+
+/** A result that a person enters goes to the case as the system's own would: only the part that a process may see. */
+function factsOnly(task: Task, form: RepairForm, systems: Systems): RepairForm {
+  const facts = operationOf(task, systems)?.facts;
+  return form.action === 'enterResult' && facts ? { ...form, result: facts(form.result as never) } : form;
+}

@@ -1,0 +1,120 @@
+/** The API process. Any number may run. */
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import { connectPool } from '../db/pool.ts';
+import { readMasterKey } from '../db/sealed.ts';
+import { readCodecKeys } from '../delivery/codec.ts';
+import { deliverInbox } from '../delivery/inbox.ts';
+import { startWorkflow } from '../delivery/start.ts';
+import { callDeadline, connectTemporal } from '../delivery/temporal.ts';
+import { loadPolicy } from '../policies/load.ts';
+import { systems } from '../systems/index.ts';
+import { taskQueue } from '../workflows/kit/protocol.ts';
+import { loadProcesses } from '../workflows/registry.ts';
+import { createApp } from './app.ts';
+import type { Delivery } from './deps.ts';
+import { readSettings, type Settings } from './settings.ts';
+import { tokenCheck } from './token.ts';
+
+/** What runs when a SIGTERM comes has this long; the supervisor kills after 10 s. */
+const drainMs = 4500;
+
+/** `webhook-<source>.secret`: one secret a line, the newest first; read at each call, so that a rotation needs no restart. */
+const webhookSecrets =
+  (directory: string) =>
+  (source: string): string[] => {
+    try {
+      return readFileSync(join(directory, `webhook-${source}.secret`), 'utf8')
+        .split(/\s+/)
+        .filter((line) => line !== '');
+    } catch (error) {
+      // A source without a secret cannot sign: its calls are refused as unsigned.
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+      throw error;
+    }
+  };
+
+async function start(settings: Settings): Promise<void> {
+  const log = pino({ name: 'api', level: settings.LOG_LEVEL });
+  const metrics = new Registry();
+  collectDefaultMetrics({ register: metrics });
+  const pool = connectPool(settings.DATABASE_URL, 'kefu-api', 15);
+  // A delivery holds its connection until Temporal has answered, up to 2 s when it is away: with connections of their own, those leave the API's alone.
+  const deliveryPool = connectPool(settings.DATABASE_URL, 'kefu-api-delivery', 5);
+  const temporal = connectTemporal({
+    address: settings.TEMPORAL_ADDRESS,
+    namespace: settings.TEMPORAL_NAMESPACE,
+    codecKeys: readCodecKeys(settings.CODEC_KEY_FILE),
+  });
+  const delivery: Delivery = {
+    start: (row) => startWorkflow(pool, temporal, row),
+    deliver: (of) => deliverInbox(deliveryPool, temporal, of),
+    look: async () => {
+      try {
+        const { pollers } = await temporal.withDeadline(callDeadline(), () =>
+          // TASK_QUEUE_TYPE_WORKFLOW
+          temporal.workflowService.describeTaskQueue({ namespace: settings.TEMPORAL_NAMESPACE, taskQueue: { name: taskQueue }, taskQueueType: 1 }),
+        );
+        return { temporal: true, worker: (pollers ?? []).length > 0 };
+      } catch (error) {
+        log.debug({ error: error instanceof Error ? error.message : String(error) }, 'Temporal does not answer');
+        return { temporal: false, worker: false };
+      }
+    },
+  };
+  const app = createApp({
+    pool,
+    processes: await loadProcesses(),
+    systems,
+    policy: loadPolicy(settings.POLICY_FILE),
+    delivery,
+    checkToken: await tokenCheck({
+      jwksUrl: settings.JWT_JWKS_URL,
+      keyFile: settings.JWT_PUBLIC_KEY_FILE,
+      issuer: settings.JWT_ISSUER,
+      audience: settings.JWT_AUDIENCE,
+    }),
+    webhookSecrets: webhookSecrets(settings.WEBHOOK_SECRETS_DIR),
+    master: readMasterKey(settings.PERSONAL_KEY_FILE),
+    log,
+    metrics,
+    ratePerMinute: settings.RATE_PER_MINUTE,
+    temporalUi: settings.TEMPORAL_UI_URL === undefined ? undefined : { url: settings.TEMPORAL_UI_URL, namespace: settings.TEMPORAL_NAMESPACE },
+  });
+
+  const server = createServer(app);
+  // A body of 1 MB is here within 30 s or its sender is gone; the keep-alive outlasts that of common proxies (60 s), so that none writes into a closing socket.
+  server.requestTimeout = 30_000;
+  server.keepAliveTimeout = 65_000;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(settings.PORT, settings.HOST, resolve);
+  });
+  log.info({ address: server.address() }, 'api ready');
+
+  const stop = (): void => {
+    log.info('stopping');
+    const closed = new Promise<void>((resolve) => {
+      server.close(() => resolve());
+    });
+    server.closeIdleConnections();
+    const late = setTimeout(() => server.closeAllConnections(), drainMs);
+    void closed.then(async () => {
+      clearTimeout(late);
+      await Promise.allSettled([pool.end(), deliveryPool.end(), temporal.connection.close()]);
+      process.exit(0);
+    });
+  };
+  process.once('SIGTERM', stop);
+  process.once('SIGINT', stop);
+}
+
+try {
+  await start(readSettings(process.env));
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(1);
+}

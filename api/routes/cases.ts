@@ -1,0 +1,358 @@
+import { randomUUID } from 'node:crypto';
+import { z } from 'zod';
+import { findCase, idOf, listCases, openCase, type CaseRow, type Difference } from '../../db/cases.ts';
+import { storeInbound, type Stored } from '../../db/inbox.ts';
+import { serves, type Person } from '../../db/people.ts';
+import { inTransaction, type Sql } from '../../db/pool.ts';
+import { open, ownerOf, seal } from '../../db/sealed.ts';
+import { askRedo, lockCase, tasksOfCase } from '../../db/tasks.ts';
+import { note, timelineOf } from '../../db/timeline.ts';
+import { settleLate } from '../../delivery/late.ts';
+import { policyFor } from '../../policies/lookup.ts';
+import { contentHash } from '../../values/hash.ts';
+import type { CaseId } from '../../values/ids.ts';
+import { instant } from '../../values/instant.ts';
+import { freeText, instantSchema } from '../../values/schemas.ts';
+import { manifestOf } from '../../workflows/registry.ts';
+import type { Bringing } from '../bringing.ts';
+import type { AppDeps } from '../deps.ts';
+import { fieldErrors } from '../fields.ts';
+import { inLanguage, type Language } from '../language.ts';
+import { page, paging } from '../paging.ts';
+import { Problem } from '../problems.ts';
+import { route, type Route } from '../route.ts';
+import { caseLink, caseSchema, caseView, clockSchema, delivery, entrySchema, entryView, pageOf, taskLink, taskSchema, taskView } from '../views.ts';
+import { part, type Parted } from '../words.ts';
+import { processNamed, processParam } from './processes.ts';
+
+/** Temporal takes a workflow id of 1,000 characters, systems an idempotency key of 700: what is left of it is for the steps' paths. */
+const longestId = 500;
+
+export const caseParam = z.object({
+  id: z.string().min(1).max(longestId).describe('Percent-encode it: a case id may hold any character').meta({ example: 'return-exchange.O-1.R-1' }),
+});
+
+/** What happened, as a code that statistics count: words go into `note`. */
+const reasonCode = z
+  .string()
+  .regex(/^[a-z][A-Za-z0-9-]{0,63}$/, 'a code such as changedMind; words belong into `note`')
+  .meta({ example: 'changedMind' });
+
+/** A case that the person's shops include; of others nobody learns that they exist. */
+export async function caseFor(sql: Sql, person: Person, id: string): Promise<CaseRow> {
+  const row = await findCase(sql, id);
+  if (row === undefined || !serves(person, row.shop)) throw new Problem('caseNotFound', { case: id });
+  return row;
+}
+
+/** Parses by a declared schema and parts the words; the problem names the fields below `prefix`. */
+function parted(schema: z.ZodType, value: unknown, prefix: string, language: Language): Parted & { readonly whole: unknown } {
+  const parsed = schema.safeParse(value, inLanguage(language));
+  if (!parsed.success) throw new Problem('invalid', {}, { errors: fieldErrors(parsed.error, prefix) });
+  return { ...part(schema, parsed.data), whole: parsed.data };
+}
+
+const openedReply = z.object({ case: caseSchema, delivery });
+const fullCase = caseSchema.extend({ tasks: z.array(taskSchema).describe('Open ones'), clocks: z.array(clockSchema) }).meta({ id: 'FullCase' });
+const arrival = z.object({
+  became: z.string().describe('`taken`: the case has it or will get it; `note`, `start:<case>`: it came after the case had ended'),
+  delivery: delivery.optional(),
+});
+
+export function caseRoutes(deps: AppDeps, bringing: Bringing): Route[] {
+  const { pool, processes, systems, policy, master, temporalUi } = deps;
+  const view = (row: CaseRow) => caseView(row, temporalUi);
+
+  return [
+    route({
+      id: 'startCase',
+      method: 'post',
+      path: '/v1/processes/{process}/cases',
+      tag: 'Cases',
+      summary: 'Open a case',
+      description:
+        'The business key in the input makes the id: the same input again gives the same case, running or ended, so a request that got no answer is simply sent again. The same key with another input is refused and says where they differ.',
+      params: processParam,
+      body: z.strictObject({ input: z.unknown().describe("The process's input") }),
+      replies: {
+        201: { description: 'Opened', schema: openedReply },
+        200: { description: 'The same input was sent before: the case as it stands', schema: openedReply },
+      },
+      problems: ['unknownProcess', 'otherShop', 'caseConflict'],
+      run: async ({ params, body, person, language }) => {
+        const { declaration } = processNamed(processes, params.process);
+        const { kept, words, whole } = parted(declaration.input, body.input, 'input', language);
+        const { shop } = declaration.subject(kept as never);
+        if (!serves(person, shop)) throw new Problem('otherShop', { person: person.id, shop });
+        if (idOf(declaration, kept).length > longestId)
+          throw new Problem('invalid', {}, { errors: [{ path: 'input', message: `the business key makes an id of more than ${longestId} characters` }] });
+        await bringing.policyIsThere();
+        const manifest = manifestOf(declaration, shop, policy, systems);
+        const opened = await inTransaction(pool, async (tx) => {
+          const row = await openCase(tx, { declaration, input: kept, inputHash: contentHash(whole), manifest, starter: person.id });
+          if (row.status === 'new' && words)
+            await seal(tx, master, { caseId: row.case.id, owner: ownerOf(row.case), path: 'input', value: words, by: person.id });
+          return row;
+        });
+        if (opened.status === 'conflict')
+          throw new Problem('caseConflict', { case: opened.id }, { members: { case: opened.id, differences: differing(opened.differences) } });
+        const told = opened.case.started_at === null && opened.case.status === 'open' ? await bringing.start(opened.case) : 'delivered';
+        const now = (await findCase(pool, opened.case.id)) ?? opened.case;
+        return {
+          status: opened.status === 'new' ? 201 : 200,
+          body: { case: view(now), delivery: told },
+          headers: { Location: caseLink(now.id) },
+        };
+      },
+    }),
+    route({
+      id: 'listCases',
+      method: 'get',
+      path: '/v1/cases',
+      tag: 'Cases',
+      summary: 'Cases of your shops, newest first',
+      query: z.strictObject({
+        process: z.string().max(100).optional(),
+        status: z.enum(['open', 'completed', 'withdrawn', 'failed', 'broken']).optional(),
+        stage: z.string().max(100).optional(),
+        customer: z.string().max(200).optional(),
+        order: z.string().max(200).optional(),
+        breached: z
+          .stringbool()
+          .optional()
+          .meta({ override: { type: 'boolean' }, description: 'Whether one of its clocks has broken' }),
+        ...paging,
+      }),
+      replies: { 200: { description: 'A page', schema: pageOf(caseSchema) } },
+      run: async ({ query: { cursor, limit, ...filter }, person }) => {
+        const rows = await listCases(pool, { ...filter, shops: person.shops }, cursor, limit + 1);
+        return { status: 200, body: page(rows, limit, view, (row) => [row.opened_text, row.id]) };
+      },
+    }),
+    route({
+      id: 'getCase',
+      method: 'get',
+      path: '/v1/cases/{id}',
+      tag: 'Cases',
+      summary: 'Where a case stands: its stage, open tasks and clocks',
+      params: caseParam,
+      replies: { 200: { description: 'The case', schema: fullCase } },
+      problems: ['caseNotFound'],
+      run: async ({ params, person }) => {
+        const row = await caseFor(pool, person, params.id);
+        const tasks = (await tasksOfCase(pool, row.id)).filter((task) => task.status === 'open').map((task) => taskView(task, deps));
+        return { status: 200, body: { ...view(row), tasks, clocks: await clocksOf(pool, row.id) } };
+      },
+    }),
+    route({
+      id: 'getTimeline',
+      method: 'get',
+      path: '/v1/cases/{id}/timeline',
+      tag: 'Cases',
+      summary: 'What a case did, in order',
+      params: caseParam,
+      query: z.strictObject(paging),
+      replies: { 200: { description: 'A page', schema: pageOf(entrySchema) } },
+      problems: ['caseNotFound'],
+      run: async ({ params, query: { cursor, limit }, person }) => {
+        const row = await caseFor(pool, person, params.id);
+        const rows = await timelineOf(pool, row.id, Number(cursor?.[0] ?? 0), limit + 1);
+        return { status: 200, body: page(rows, limit, entryView, (entry) => [String(entry.id), '']) };
+      },
+    }),
+    route({
+      id: 'withdrawCase',
+      method: 'post',
+      path: '/v1/cases/{id}/withdraw',
+      tag: 'Cases',
+      summary: 'Withdraw a case',
+      description:
+        'Stored at once; the case ends what it is doing, takes back what can be taken back, and waits for goods that are on their way. Refused once it is being settled.',
+      params: caseParam,
+      body: z.strictObject({ reason: reasonCode, note: freeText() }),
+      replies: {
+        202: { description: 'Asked for', schema: arrival },
+        200: { description: 'It was withdrawn before', schema: arrival },
+      },
+      problems: ['caseNotFound', 'caseEnded', 'noReturn'],
+      run: async ({ params, body, person }) => {
+        const { id } = await caseFor(pool, person, params.id);
+        const became = await inTransaction(pool, (tx) => withdraw(tx, id, body, person));
+        return became === 'withdrawn' ? { status: 200, body: { became } } : { status: 202, body: { became, delivery: await bringing.deliver(id) } };
+      },
+    }),
+    route({
+      id: 'sendEvent',
+      method: 'post',
+      path: '/v1/cases/{id}/events/{event}',
+      tag: 'Cases',
+      summary: 'Tell a case that something happened',
+      description: "`eventId` is the sender's own: the same id with the same payload is the same event, however often it is sent.",
+      params: caseParam.extend({ event: z.string().min(1).max(100) }),
+      body: z.strictObject({
+        eventId: z.string().min(1).max(200),
+        payload: z.unknown().describe("The event's payload"),
+        at: instantSchema.optional().describe('When it happened; default: now'),
+      }),
+      replies: { 202: { description: 'Stored', schema: arrival }, 200: { description: 'Sent before', schema: arrival } },
+      problems: ['caseNotFound', 'unknownEvent', 'eventConflict', 'inboxFull'],
+      run: async ({ params, body, person, language }) => {
+        const row = await caseFor(pool, person, params.id);
+        const events = processes.get(row.process)?.declaration.events ?? {};
+        // What a system reports by webhook, nobody else may claim.
+        const own = Object.entries(events).filter(([, event]) => event.from === undefined);
+        const declared = own.find(([name]) => name === params.event)?.[1];
+        if (declared === undefined) throw new Problem('unknownEvent', { event: params.event, of: row.process, known: own.map(([name]) => name) });
+        const { kept, words } = parted(declared.payload, body.payload, 'payload', language);
+        const source = `person:${person.id}`;
+        const eventId = `${row.id}:${body.eventId}`;
+        const limit = policyFor(policy.policy, row.shop).cases.inboxLimit;
+        const { stored, opened } = await inTransaction(pool, async (tx) => {
+          const arrived = await storeInbound(tx, {
+            source,
+            eventId,
+            kind: 'event',
+            name: params.event,
+            caseId: row.id,
+            body: kept,
+            at: body.at ?? instant(Date.now()),
+            limit,
+          });
+          if (words && arrived.status === 'stored')
+            await seal(tx, master, { caseId: row.id, owner: ownerOf(row), path: `event:${arrived.id}`, value: words, by: person.id });
+          return { stored: arrived, opened: await settled(tx, arrived) };
+        });
+        if (stored.status === 'differs') throw new Problem('eventConflict', { eventId: body.eventId });
+        if (stored.status === 'tooMany') throw new Problem('inboxFull', { case: row.id });
+        await bringing.startAll(opened);
+        const became = await whatBecame(pool, stored);
+        return {
+          status: stored.status === 'duplicate' ? 200 : 202,
+          body: became === 'taken' ? { became, delivery: await bringing.deliver(row.id) } : { became },
+        };
+      },
+    }),
+    route({
+      id: 'addNote',
+      method: 'post',
+      path: '/v1/cases/{id}/notes',
+      tag: 'Cases',
+      summary: 'Keep words with a case',
+      description: "Sealed under the customer's key; the case itself never sees them.",
+      params: caseParam,
+      body: z.strictObject({ words: z.string().trim().min(1).max(4000).meta({ personal: true }) }),
+      replies: { 201: { description: 'Kept', schema: z.object({ note: z.string() }) } },
+      problems: ['caseNotFound'],
+      run: async ({ params, body, person }) => {
+        const row = await caseFor(pool, person, params.id);
+        const id = randomUUID();
+        await inTransaction(pool, async (tx) => {
+          await seal(tx, master, { caseId: row.id, owner: ownerOf(row), path: `note:${id}`, value: body, by: person.id });
+          await note(tx, row.id, `note:${id}`, 'note', { note: id, by: person.id });
+        });
+        return { status: 201, body: { note: id } };
+      },
+    }),
+    route({
+      id: 'readNotes',
+      method: 'get',
+      path: '/v1/cases/{id}/notes',
+      tag: 'Cases',
+      summary: 'The words of a case: its notes, and what people wrote into forms',
+      description: 'They may hold personal data: who looked is logged.',
+      params: caseParam,
+      replies: {
+        200: {
+          description: 'Oldest first',
+          schema: z.object({
+            items: z.array(
+              z.object({
+                path: z.string().describe('`input`, `task:<path>`, `event:<id>`, `note:<id>`, `withdraw`'),
+                by: z.string(),
+                at: z.iso.datetime(),
+                words: z.record(z.string(), z.unknown()).nullable().describe('By their place in the form; null once the customer was erased'),
+              }),
+            ),
+          }),
+        },
+      },
+      problems: ['caseNotFound'],
+      run: async ({ params, person, log }) => {
+        const row = await caseFor(pool, person, params.id);
+        const items = (await open(pool, master, row.id)).map(({ value, ...rest }) => ({ ...rest, words: value ?? null }));
+        log.info({ audit: 'wordsRead', case: row.id, person: person.id, count: items.length }, 'words read');
+        return { status: 200, body: { items } };
+      },
+    }),
+    route({
+      id: 'redoEffect',
+      method: 'post',
+      path: '/v1/cases/{id}/effects/{effect}/redo',
+      tag: 'Cases',
+      summary: 'Ask for an effect to be sent once more, on purpose',
+      description: 'Opens a task in which another supervisor agrees or refuses. Only then is it sent, under a key of its own.',
+      params: caseParam.extend({
+        effect: z.string().min(1).max(300).describe('Path of the effect in its case; percent-encode it').meta({ example: 'refund' }),
+      }),
+      replies: { 201: { description: 'Asked for', schema: taskSchema } },
+      problems: ['caseNotFound', 'effectNotFound', 'effectNotDone', 'redoAsked'],
+      run: async ({ params, person }) => {
+        const { id } = await caseFor(pool, person, params.id);
+        const task = await inTransaction(pool, (tx) => askRedo(tx, { caseId: id, effect: params.effect, person: person.id }));
+        return { status: 201, body: taskView(task, deps), headers: { Location: taskLink(task.id) } };
+      },
+    }),
+  ];
+
+  /** What a late arrival makes, by its declaration; the cases that were opened for it. */
+  async function settled(tx: Sql, stored: Stored): Promise<CaseId[]> {
+    return stored.status === 'stored' && stored.became === 'late' && stored.caseId ? settleLate(tx, processes, stored.caseId) : [];
+  }
+
+  async function withdraw(
+    tx: Sql,
+    id: CaseId,
+    { reason, note: words }: { readonly reason: string; readonly note?: string | undefined },
+    person: Person,
+  ): Promise<string> {
+    // The lock holds off the record that would take the case past no return: either it is past it here, or the withdrawal is there first.
+    const row = await lockCase(tx, id);
+    if (row.status === 'withdrawn') return 'withdrawn';
+    if (row.status !== 'open') throw new Problem('caseEnded', { case: id, status: row.status });
+    if (row.no_return) throw new Problem('noReturn', { case: id });
+    const stored = await storeInbound(tx, {
+      source: 'withdraw',
+      eventId: id,
+      kind: 'withdraw',
+      name: 'withdraw',
+      caseId: id,
+      body: { reason },
+      at: instant(Date.now()),
+    });
+    if (stored.status === 'stored') {
+      await note(tx, id, 'withdrawAsked', 'withdrawAsked', { by: person.id, reason });
+      if (words !== undefined) await seal(tx, master, { caseId: id, owner: ownerOf(row), path: 'withdraw', value: { note: words }, by: person.id });
+    }
+    // The case has refused it meanwhile: it was past no return in the workflow, whose record of that is on its way.
+    if (stored.status === 'duplicate' && stored.became === 'refused') throw new Problem('noReturn', { case: id });
+    return 'taken';
+  }
+}
+
+/** Where two inputs differ; when they differ in nothing but words, which are not kept to compare, that is said. */
+const differing = (differences: readonly Difference[]): readonly Difference[] =>
+  differences.length > 0 ? differences : [{ path: 'free text', was: null, now: null }];
+
+/** `taken`: by a case that runs. Otherwise what was made of an arrival that came late. */
+export async function whatBecame(sql: Sql, stored: Extract<Stored, { status: 'stored' | 'duplicate' }>): Promise<string> {
+  const { rows } = await sql.query<{ became: string | null }>('select became from inbox where id = $1', [stored.id]);
+  return rows[0]?.became ?? 'taken';
+}
+
+async function clocksOf(sql: Sql, id: CaseId): Promise<z.output<typeof clockSchema>[]> {
+  const { rows } = await sql.query<{ clock: string; name: string; policy_clock: string; status: string; deadline: Date | null; provisional: boolean }>(
+    'select clock, name, policy_clock, status, deadline, provisional from clocks where case_id = $1 order by clock',
+    [id],
+  );
+  return rows.map(({ policy_clock: policyClock, deadline, ...rest }) => ({ ...rest, policyClock, deadline: deadline && instant(deadline) }));
+}
