@@ -29,6 +29,11 @@ export function connectSandbox(url: string): Pool {
 export async function inTransaction<T>(pool: Pool, work: (sql: Sql) => Promise<T>): Promise<T> {
   const client = await pool.connect();
   let broken: Error | undefined;
+  // A connection that breaks between two statements says so by an event; without a listener it would end the process.
+  const onBreak = (error: Error): void => {
+    broken = error;
+  };
+  client.on('error', onBreak);
   try {
     await client.query('begin');
     const result = await work(client);
@@ -43,6 +48,7 @@ export async function inTransaction<T>(pool: Pool, work: (sql: Sql) => Promise<T
     }
     throw error;
   } finally {
+    client.off('error', onBreak);
     client.release(broken);
   }
 }

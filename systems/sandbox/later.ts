@@ -97,7 +97,7 @@ export interface LaterOptions {
   readonly faults: Readonly<Record<string, Faults>>;
   /** `<url>/<system>` gets the webhooks; without it they are kept and not sent. */
   readonly webhookUrl: string | undefined;
-  /** Folder with `webhook-<system>.secret` (`whsec_…`); read for every webhook, so that a rotated secret is used at once. */
+  /** Folder with `webhook-<system>.secret`: one `whsec_…` a line, more than one while a secret is rotated; read for every webhook, so that a new one is used at once. */
   readonly secretsDir: string | undefined;
   readonly log: Logger;
 }
@@ -159,9 +159,15 @@ interface WebhookRow {
   readonly attempts: number;
 }
 
-async function post(row: WebhookRow, options: LaterOptions & { readonly webhookUrl: string }): Promise<void> {
+interface Sending extends LaterOptions {
+  readonly webhookUrl: string;
+  /** Ends what is in flight; it is sent again after the next start. */
+  readonly stopping: AbortSignal;
+}
+
+async function post(row: WebhookRow, options: Sending): Promise<void> {
   if (options.secretsDir === undefined) throw new Error('WEBHOOK_SECRETS_DIR is not set');
-  const secret = (await readFile(join(options.secretsDir, `webhook-${row.system}.secret`), 'utf8')).trim();
+  const secrets = (await readFile(join(options.secretsDir, `webhook-${row.system}.secret`), 'utf8')).split(/\s+/).filter((line) => line !== '');
   const body = JSON.stringify({ type: row.event, timestamp: row.at.toISOString(), data: row.payload } satisfies WebhookBody);
   const sentAt = new Date();
   const response = await fetch(`${options.webhookUrl}/${row.system}`, {
@@ -170,18 +176,19 @@ async function post(row: WebhookRow, options: LaterOptions & { readonly webhookU
       'content-type': 'application/json',
       'webhook-id': row.id,
       'webhook-timestamp': String(Math.floor(sentAt.getTime() / 1000)),
-      'webhook-signature': new Webhook(secret).sign(row.id, sentAt, body),
+      // The receiver takes any one that it knows.
+      'webhook-signature': secrets.map((secret) => new Webhook(secret).sign(row.id, sentAt, body)).join(' '),
     },
     body,
     redirect: 'error',
-    signal: AbortSignal.timeout(webhookTimeoutMs),
+    signal: AbortSignal.any([AbortSignal.timeout(webhookTimeoutMs), options.stopping]),
   });
   // Read to the end, or the connection is not used again.
   await response.arrayBuffer();
   if (!response.ok) throw new Error(`answered ${response.status}`);
 }
 
-async function deliver(row: WebhookRow, options: LaterOptions & { readonly webhookUrl: string }): Promise<void> {
+async function deliver(row: WebhookRow, options: Sending): Promise<void> {
   try {
     await post(row, options);
     if (options.faults[row.system]?.strikes('duplicateWebhooks') === true) await post(row, options);
@@ -197,7 +204,7 @@ async function deliver(row: WebhookRow, options: LaterOptions & { readonly webho
   }
 }
 
-async function sendWebhooks(options: LaterOptions & { readonly webhookUrl: string }): Promise<number> {
+async function sendWebhooks(options: Sending): Promise<number> {
   const away = Object.entries(options.faults).flatMap(([system, faults]) => (faults.settings.outage ? [system] : []));
   // Leased by moving them on: whoever dies while sending leaves rows that fall due again.
   const { rows } = await options.pool.query<WebhookRow>(
@@ -231,7 +238,9 @@ async function sendWebhooks(options: LaterOptions & { readonly webhookUrl: strin
 /** Starts both loops: apart, because a receiver that hangs must not hold up what happens inside the systems. */
 export function startLater(options: LaterOptions): Later {
   const { webhookUrl } = options;
-  const sending = webhookUrl === undefined ? undefined : new Loop('webhooks', async () => sendWebhooks({ ...options, webhookUrl }), options.log);
+  const stopping = new AbortController();
+  const sending =
+    webhookUrl === undefined ? undefined : new Loop('webhooks', () => sendWebhooks({ ...options, webhookUrl, stopping: stopping.signal }), options.log);
   const steps = new Loop('steps', async () => runSteps(options, () => sending?.wake()), options.log);
   return {
     wake() {
@@ -239,6 +248,7 @@ export function startLater(options: LaterOptions): Later {
       sending?.wake();
     },
     async stop() {
+      stopping.abort();
       await steps.stop();
       await sending?.stop();
     },

@@ -60,9 +60,10 @@ export async function sandboxWorld(options: Partial<SandboxOptions> = {}) {
   const database = await emptyDatabase();
   const secretsDir = await mkdtemp(join(tmpdir(), 'webhook-secrets-'));
   const secrets = new Map<string, string>();
-  const setSecret = async (system: string, secret: string): Promise<void> => {
-    secrets.set(system, secret);
-    await writeFile(join(secretsDir, `webhook-${system}.secret`), `${secret}\n`);
+  /** What the system signs with, and what the receiver verifies with. */
+  const setSecret = async (system: string, sign: string, verify = sign): Promise<void> => {
+    secrets.set(system, verify);
+    await writeFile(join(secretsDir, `webhook-${system}.secret`), `${sign}\n`);
   };
   for (const system of ['finance', 'warehouse', 'logistics']) await setSecret(system, newSecret());
 
