@@ -38,7 +38,7 @@ import { benchSandbox } from '../processes/bench-sandbox.ts';
 
 export interface Surroundings {
   readonly databaseUrl: string;
-  readonly temporalAddress: string;
+  readonly temporal: { readonly address: string; readonly namespace: string };
   readonly codecKeys: CodecKeys;
 }
 
@@ -73,12 +73,15 @@ let bundle: Promise<string> | undefined;
 /** One bundle for all kits of a test file: making it takes seconds. */
 const bundleOnce = (): Promise<string> => (bundle ??= bundleWorkflows(new URL('../processes/index.ts', import.meta.url)));
 
-export async function startKit({ databaseUrl, temporalAddress, codecKeys }: Surroundings, extra: Readonly<Record<string, AnySandbox>> = {}): Promise<Kit> {
+export async function startKit(
+  { databaseUrl, temporal: { address, namespace }, codecKeys }: Surroundings,
+  extra: Readonly<Record<string, AnySandbox>> = {},
+): Promise<Kit> {
   const pool = connectPool(databaseUrl, 'kit-test', 20);
-  const connection = await Connection.connect({ address: temporalAddress });
+  const connection = await Connection.connect({ address });
   const dataConverter = { payloadCodecs: [sealingCodec(codecKeys)] };
-  const temporal = new Client({ connection, dataConverter });
-  await registerSearchAttributes(temporalAddress, 'default');
+  const temporal = new Client({ connection, namespace, dataConverter });
+  await registerSearchAttributes(address, namespace);
   const loaded = loadPolicy(new URL('../../policies/default.yaml', import.meta.url).pathname);
   await publishPolicy(pool, loaded);
 
@@ -100,7 +103,7 @@ export async function startKit({ databaseUrl, temporalAddress, codecKeys }: Surr
   const processes = new Map([...(await loadProcesses()), ...(await loadProcesses(new URL('../processes/', import.meta.url)))]);
   const contracts: Readonly<Record<string, SystemContract>> = { ...callable, bench };
   const engine: Engine = { pool, temporal, processes, systems: contracts, own: ownOperations, target: (name) => ({ baseUrl: `${base}/${name}` }), log: silent };
-  const native = await NativeConnection.connect({ address: temporalAddress });
+  const native = await NativeConnection.connect({ address });
   let running: { worker: Worker; ended: Promise<void> } | undefined;
 
   const kit: Kit = {
@@ -180,7 +183,7 @@ export async function startKit({ databaseUrl, temporalAddress, codecKeys }: Surr
     async startWorker() {
       const worker = await Worker.create({
         connection: native,
-        namespace: 'default',
+        namespace,
         taskQueue,
         workflowBundle: { code: await bundleOnce() },
         activities: { ...createActivities(engine) },

@@ -1,0 +1,59 @@
+/** The keys of a data folder, made at its first start, readable by their owner alone. */
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { calculateJwkThumbprint, exportJWK, exportPKCS8, generateKeyPair } from 'jose';
+
+const key = (): string => randomBytes(32).toString('base64');
+
+/** Writes a file whole or not at all, and only when it is not there. */
+async function writeOnce(file: string, text: string): Promise<void> {
+  const written = `${file}.${randomBytes(4).toString('hex')}`;
+  await writeFile(written, text, { mode: 0o600, flush: true });
+  try {
+    await link(written, file);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+  } finally {
+    await rm(written);
+  }
+}
+
+export interface Secrets {
+  readonly folder: string;
+  readonly postgresPassword: string;
+}
+
+/**
+ * The folder of the keys, with every key in it. `holdsData`: what is in the data folder was sealed with them already, so one that is missing is not made
+ * anew but asked back: nothing else opens what it sealed.
+ */
+export async function ensureSecrets(dataFolder: string, systems: readonly string[], holdsData: boolean): Promise<Secrets> {
+  const folder = join(dataFolder, 'secrets');
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const sealing = ['codec.key', 'personal.key', 'postgres.password'];
+  const missing = sealing.filter((name) => !existsSync(join(folder, name)));
+  if (holdsData && missing.length > 0)
+    throw new Error(
+      `${folder} has lost ${missing.join(', ')}, and the data in ${dataFolder} cannot be read without. Put it back from a backup, or begin with an empty folder: --data FOLDER.`,
+    );
+
+  await writeOnce(join(folder, 'codec.key'), `1:${key()}\n`);
+  await writeOnce(join(folder, 'personal.key'), `${key()}\n`);
+  await writeOnce(join(folder, 'link.key'), `${key()}\n`);
+  // Hexadecimal: it stands in a URL as it is.
+  await writeOnce(join(folder, 'postgres.password'), randomBytes(24).toString('hex'));
+  for (const system of systems) await writeOnce(join(folder, `webhook-${system}.secret`), `whsec_${key()}\n`);
+  const [privateFile, publicFile] = [join(folder, 'jwt-private.pem'), join(folder, 'jwt-public.jwk.json')];
+  if (!existsSync(privateFile) || !existsSync(publicFile)) {
+    // A pair: half of one is of no use, and tokens of the old one were short-lived.
+    await rm(privateFile, { force: true });
+    await rm(publicFile, { force: true });
+    const { privateKey, publicKey } = await generateKeyPair('EdDSA', { crv: 'Ed25519', extractable: true });
+    const jwk = await exportJWK(publicKey);
+    await writeOnce(publicFile, `${JSON.stringify({ ...jwk, alg: 'EdDSA', use: 'sig', kid: await calculateJwkThumbprint(jwk) })}\n`);
+    await writeOnce(privateFile, await exportPKCS8(privateKey));
+  }
+  return { folder, postgresPassword: (await readFile(join(folder, 'postgres.password'), 'utf8')).trim() };
+}

@@ -1,0 +1,195 @@
+/** Which processes the stack has, in which order, and what each is told. */
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdir, realpath } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { migrate } from '../../db/migrate.ts';
+import { systems } from '../../systems/index.ts';
+import type { Environment, Say } from './cache.ts';
+import { tryLock } from './lock.ts';
+import { freePort, isFree } from './ports.ts';
+import { embeddedPostgres, ensureDatabase, urlOf } from './postgres.ts';
+import { refTo } from './processes.ts';
+import { ensureSecrets } from './secrets.ts';
+import { alreadyRuns, cleanUp, removeState, writeState } from './state.ts';
+import type { StackState } from './state.ts';
+import { Supervisor } from './supervisor.ts';
+import type { ChildSpec } from './supervisor.ts';
+import { devServer, resolveTemporal } from './temporal.ts';
+
+export interface StackOptions {
+  /** Everything that outlives a restart. */
+  readonly folder: string;
+  /** The API's. */
+  readonly port: number;
+  readonly host: string;
+  readonly policyFile: string;
+  /** Free ones unless given. */
+  readonly ports: {
+    readonly postgres?: number | undefined;
+    readonly temporal?: number | undefined;
+    readonly temporalUi?: number | undefined;
+    readonly systems?: number | undefined;
+  };
+  readonly env: Environment;
+  readonly say: Say;
+}
+
+export interface Stack {
+  readonly state: StackState;
+  readonly stop: () => Promise<void>;
+}
+
+const root = resolve(import.meta.dirname, '../..');
+const database = 'kefu';
+
+/** One of our own processes. */
+const ours = (name: string, file: string, env: Environment, ready: ChildSpec['ready']): ChildSpec => ({
+  name,
+  command: process.execPath,
+  args: ['--import', 'tsx', join(root, file)],
+  cwd: root,
+  env,
+  ready,
+  // The worker makes its workflow bundle first: some seconds, several times that on a busy machine.
+  readyWithinMs: 120_000,
+});
+
+const answers = (url: string) => async (): Promise<boolean> => (await fetch(url, { signal: AbortSignal.timeout(2000) })).ok;
+/** A process without a port says `ready` on a line of its own. */
+const saysReady = (output: () => string): boolean => /^ready$/m.test(output());
+
+/** The given port, when it is free, or a free one. */
+async function claim(what: string, flag: string, given: number | undefined, host: string): Promise<number> {
+  if (given === undefined) return freePort();
+  if (!(await isFree(given, host))) throw new Error(`Port ${given} (${what}) is taken by another program. Choose one with ${flag} PORT.`);
+  return given;
+}
+
+/** Rejects as soon as the signal is given, whatever becomes of the work: for work that nobody can stop. */
+const unless = <T>(signal: AbortSignal, work: Promise<T>): Promise<T> =>
+  Promise.race([
+    work,
+    once(signal, 'abort').then(() => {
+      throw new Error('Stopped before the stack was up.');
+    }),
+  ]);
+
+/** Brings the whole stack up and keeps it up. Throws, having ended everything it started, when it does not come up or the signal is given before. */
+export async function startStack({ folder: given, port, host, policyFile, ports, env, say }: StackOptions, signal: AbortSignal): Promise<Stack> {
+  if (!existsSync(policyFile)) throw new Error(`There is no policy file ${policyFile}.`);
+  await mkdir(given, { recursive: true });
+  const folder = await realpath(given);
+  const held = await tryLock(`data:${folder}`);
+  if (held === undefined) throw alreadyRuns(folder);
+  try {
+    await cleanUp(folder, say);
+
+    // What may take minutes or may not be had at all comes first: until then nothing runs.
+    const temporal = await unless(signal, resolveTemporal(env, say));
+    const apiPort = await claim('API', '--port', port, host);
+    const systemsPort = await claim('sandbox systems', '--systems-port', ports.systems, '127.0.0.1');
+    const postgresPort = await claim('Postgres', '--postgres-port', ports.postgres, '127.0.0.1');
+    const temporalPort = await claim('Temporal', '--temporal-port', ports.temporal, '127.0.0.1');
+    const temporalUiPort = await claim("Temporal's page", '--temporal-ui-port', ports.temporalUi, '127.0.0.1');
+
+    const clusterFolder = join(folder, 'postgres');
+    const { folder: secrets, postgresPassword } = await ensureSecrets(folder, Object.keys(systems), existsSync(clusterFolder));
+    const ownDatabase = env['DATABASE_URL'];
+    const databaseUrl = ownDatabase ?? urlOf(postgresPort, postgresPassword, database);
+    const namespace = env['TEMPORAL_NAMESPACE'] ?? 'default';
+    const temporalUi = temporal.kind === 'program' ? `http://127.0.0.1:${temporalUiPort}` : env['TEMPORAL_UI_URL'];
+    // What listens everywhere is reached here by the loopback address.
+    const api = `http://${host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host}:${apiPort}`;
+    const systemsUrl = env['SYSTEMS_URL'] ?? `http://127.0.0.1:${systemsPort}`;
+
+    const settings = {
+      DATABASE_URL: databaseUrl,
+      TEMPORAL_ADDRESS: temporal.kind === 'running' ? temporal.address : `127.0.0.1:${temporalPort}`,
+      TEMPORAL_NAMESPACE: namespace,
+      ...(temporalUi === undefined ? {} : { TEMPORAL_UI_URL: temporalUi }),
+      HOST: host,
+      PORT: String(apiPort),
+      SYSTEMS_PORT: String(systemsPort),
+      SYSTEMS_URL: systemsUrl,
+      API_URL: env['API_URL'] ?? api,
+      WEBHOOK_URL: env['WEBHOOK_URL'] ?? `${api}/v1/webhooks`,
+      POLICY_FILE: resolve(policyFile),
+      KEFU_DATA: folder,
+      CODEC_KEY_FILE: join(secrets, 'codec.key'),
+      PERSONAL_KEY_FILE: join(secrets, 'personal.key'),
+      LINK_KEY_FILE: join(secrets, 'link.key'),
+      JWT_PRIVATE_KEY_FILE: join(secrets, 'jwt-private.pem'),
+      JWT_PUBLIC_KEY_FILE: join(secrets, 'jwt-public.jwk.json'),
+      WEBHOOK_SECRETS_DIR: secrets,
+    };
+    const leader = refTo(process.pid);
+    if (leader === undefined) throw new Error('This process cannot be told from others: is /proc mounted?');
+    let state: StackState = {
+      leader,
+      startedAt: new Date().toISOString(),
+      urls: { api, docs: `${api}/docs`, openapi: `${api}/openapi.json`, ...(temporalUi === undefined ? {} : { temporalUi }), systems: systemsUrl },
+      settings,
+      processes: {},
+    };
+    const supervisor = new Supervisor({
+      logs: join(folder, 'logs'),
+      say,
+      onChange: (processes) => {
+        state = { ...state, processes };
+        writeState(folder, state);
+      },
+    });
+    // However this process ends, short of SIGKILL, the others end with it.
+    process.once('exit', () => supervisor.kill());
+    signal.addEventListener('abort', () => void supervisor.stop(), { once: true });
+    const stop = async (): Promise<void> => {
+      await supervisor.stop();
+      removeState(folder);
+      await held.release();
+    };
+    try {
+      const timed = async (what: string, work: () => Promise<void>): Promise<void> => {
+        const started = Date.now();
+        await work();
+        say(`${what} ready after ${((Date.now() - started) / 1000).toFixed(1)} s`);
+      };
+      const childEnv = { ...env, ...settings };
+      if (ownDatabase === undefined) {
+        await timed('Postgres', async () => {
+          await supervisor.start(await embeddedPostgres({ folder: clusterFolder, password: postgresPassword, port: postgresPort, env, say }));
+          await ensureDatabase(urlOf(postgresPort, postgresPassword, 'postgres'), database);
+        });
+      }
+      await timed('Tables', () => migrate(databaseUrl));
+      if (temporal.kind === 'program') {
+        const options = {
+          program: temporal.path,
+          port: temporalPort,
+          uiPort: temporalUiPort,
+          namespaces: [namespace],
+          database: join(folder, 'temporal.db'),
+          env,
+        };
+        await timed('Temporal', () => supervisor.start(devServer(options)));
+      }
+      if (env['SYSTEMS_URL'] === undefined) {
+        await timed('Systems', () => supervisor.start(ours('systems', 'systems/server.ts', childEnv, answers(`${systemsUrl}/healthz`))));
+      }
+      await timed('Worker', () => supervisor.start(ours('worker', 'worker/main.ts', childEnv, saysReady)));
+      await timed('API', () => supervisor.start(ours('api', 'api/main.ts', childEnv, answers(`${api}/readyz`))));
+    } catch (error) {
+      await stop();
+      throw error;
+    }
+    return {
+      get state() {
+        return state;
+      },
+      stop,
+    };
+  } catch (error) {
+    await held.release();
+    throw error;
+  }
+}
