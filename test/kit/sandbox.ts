@@ -14,6 +14,7 @@ import type { SystemName } from '../../systems/index.ts';
 import { systems } from '../../systems/index.ts';
 import type { SandboxOptions } from '../../systems/server.ts';
 import { startSandbox } from '../../systems/server.ts';
+import { freshDatabase } from '../stack/env.ts';
 
 export interface Received {
   readonly system: string;
@@ -39,25 +40,8 @@ type Systems = typeof systems;
 export const newSecret = (): string => `whsec_${randomBytes(24).toString('base64')}`;
 export const cny = (minor: number): { minor: number; currency: string } => ({ minor, currency: 'CNY' });
 
-/** A new, empty database; `drop` removes it. */
-export async function emptyDatabase(): Promise<{ url: string; drop: () => Promise<void> }> {
-  const admin = process.env['TEST_DATABASE_URL'];
-  if (!admin) throw new Error('run tests with npm test: it brings up Postgres');
-  const name = `sandbox_${randomBytes(6).toString('hex')}`;
-  const run = async (statement: string): Promise<void> => {
-    const client = new pg.Client({ connectionString: admin });
-    await client.connect();
-    await client.query(statement);
-    await client.end();
-  };
-  await run(`create database ${name}`);
-  const url = new URL(admin);
-  url.pathname = `/${name}`;
-  return { url: url.href, drop: () => run(`drop database ${name} with (force)`) };
-}
-
 export async function sandboxWorld(options: Partial<SandboxOptions> = {}) {
-  const database = await emptyDatabase();
+  const databaseUrl = await freshDatabase();
   const secretsDir = await mkdtemp(join(tmpdir(), 'webhook-secrets-'));
   const secrets = new Map<string, string>();
   /** What the system signs with, and what the receiver verifies with. */
@@ -93,7 +77,7 @@ export async function sandboxWorld(options: Partial<SandboxOptions> = {}) {
 
   const start = () =>
     startSandbox({
-      databaseUrl: database.url,
+      databaseUrl,
       port: 0,
       settleMs: 50,
       webhookUrl: `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/hooks`,
@@ -101,7 +85,7 @@ export async function sandboxWorld(options: Partial<SandboxOptions> = {}) {
       ...options,
     });
   let running: Awaited<ReturnType<typeof startSandbox>> | undefined = await start();
-  const pool = new pg.Pool({ connectionString: database.url, max: 3 });
+  const pool = new pg.Pool({ connectionString: databaseUrl, max: 3 });
   const url = (): string => {
     if (!running) throw new Error('the sandbox is stopped');
     return running.url;
@@ -117,7 +101,7 @@ export async function sandboxWorld(options: Partial<SandboxOptions> = {}) {
   };
 
   return {
-    databaseUrl: database.url,
+    databaseUrl,
     pool,
     received,
     answers,
@@ -160,7 +144,6 @@ export async function sandboxWorld(options: Partial<SandboxOptions> = {}) {
       receiver.closeAllConnections();
       receiver.close();
       await rm(secretsDir, { recursive: true });
-      await database.drop();
     },
   };
 }

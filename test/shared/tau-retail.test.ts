@@ -8,7 +8,7 @@ import type { TauFiles } from '../../systems/orders/tau-retail.ts';
 import { fromTauRetail, importTauRetail, readTauRetail } from '../../systems/orders/tau-retail.ts';
 import { connectSandbox } from '../../systems/sandbox/database.ts';
 import { startSandbox } from '../../systems/server.ts';
-import { emptyDatabase } from '../kit/sandbox.ts';
+import { freshDatabase } from '../stack/env.ts';
 
 const folder = fileURLToPath(new URL('../../../shared/data/tau-retail', import.meta.url));
 const asOf = instant(Date.UTC(2026, 10, 23));
@@ -89,15 +89,14 @@ describe('tau-retail as rows of ours', () => {
 });
 
 describe('tau-retail in the sandbox', () => {
-  let database: Awaited<ReturnType<typeof emptyDatabase>>;
+  let databaseUrl: string;
   let sandbox: Awaited<ReturnType<typeof startSandbox>>;
   beforeAll(async () => {
-    database = await emptyDatabase();
-    sandbox = await startSandbox({ databaseUrl: database.url, port: 0 });
+    databaseUrl = await freshDatabase();
+    sandbox = await startSandbox({ databaseUrl, port: 0 });
   });
   afterAll(async () => {
     await sandbox.close();
-    await database.drop();
   });
 
   const post = async (path: string, body: unknown): Promise<{ status: number; body: Record<string, unknown> }> => {
@@ -114,7 +113,7 @@ describe('tau-retail in the sandbox', () => {
     const sold = Object.values(files.products)
       .flatMap((product) => Object.values(product.variants))
       .find((variant) => variant.available)?.item_id;
-    const pool = connectSandbox(database.url);
+    const pool = connectSandbox(databaseUrl);
     await pool.query('update sandbox.stock set on_hand = 777 where sku = $1', [sold]);
     expect(await importTauRetail(pool, folder, { seed: 2, asOf })).toMatchObject({ newOrders: 0 });
     const stands = await pool.query<{ orders: number; paid: number; unavailable: number; counted: number }>(
