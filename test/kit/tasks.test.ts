@@ -429,6 +429,7 @@ describe('HT8: four eyes', () => {
     expect(await refusal(complete(id, 'wang'))).toMatchObject({ why: 'fourEyes' });
     expect(await refusal(complete(id, 'sun'))).toMatchObject({ why: 'fourEyes', facts: { because: 'started' } });
     expect(await refusal(complete(id, 'zhou'))).toBe('done');
+    await person('zhou', 'agent');
   });
 
   test('a task that only the excluded could decide climbs, and stays where nobody above is free either', async () => {
