@@ -422,6 +422,10 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
     return this.#run.expected.get(event) ?? [];
   }
 
+  arrived<E extends Extract<keyof P['events'], string>>(name: E): readonly Payload<P, E>[] {
+    return this.#run.events.flatMap((e) => (e.name === name ? [e.payload as Payload<P, E>] : []));
+  }
+
   window(name: P['windows'][number]): Window {
     const length = this.#run.manifest.windows[name];
     if (length === undefined) throw broken(`"${name}" is no window of this case's manifest`, 'UnknownWindow');
@@ -528,7 +532,6 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
         );
     });
   }
-
 
   /** The clock of the nearest scope that has started it, else this scope's own. */
   #clockPath(name: string): string {

@@ -68,6 +68,8 @@ export interface Case<P extends ProcessDeclaration> {
   expect(event: Names<P['events']>, key: string): Promise<boolean>;
   /** The keys under which this case expects an event, the first one first: how a handler knows what the body was waiting for. */
   expected(event: Names<P['events']>): readonly string[];
+  /** Events that have come and that no wait has taken: goods that are here already. */
+  arrived<E extends Names<P['events']>>(name: E): readonly Payload<P, E>[];
   window(name: WindowName<P>): Window;
   sleep(name: WindowName<P>): Promise<void>;
   /** The first branch to end wins; the others' tasks are closed in one statement and awaited; a task that was completed meanwhile wins over an event or a window. */

@@ -58,8 +58,8 @@ export const returnExchange = defineProcess({
         z.strictObject({
           decision: z.literal('approve'),
           reason: reason.meta({ description: 'As the review established it: who pays the freight follows from it' }),
-          wish,
-          keepGoods: z.boolean().default(false).meta({ description: '旧的您不用寄回: minor damage, little value' }),
+          // An exchange or a reissue joins this list with the steps that carry it.
+          wish: wish.extract(['refund']),
           note: freeText(),
         }),
         z.strictObject({ decision: z.literal('reject'), reason: refusal, note: freeText() }),
@@ -176,6 +176,7 @@ export const returnExchange = defineProcess({
     'rejected',
     'sendGoods',
     'courierNoted',
+    'courierUnclear',
     'parcelArrived',
     'inspected',
     'goodsGoingBack',
@@ -185,8 +186,9 @@ export const returnExchange = defineProcess({
     'refundArrived',
     'refundFailed',
     'freightPaid',
+    'freightOwed',
     'expired',
-    'withdrawnAwaitingGoods',
+    'withdrawnWithGoods',
     'withdrawn',
     'platformDecided',
     'replacementGone',
@@ -196,10 +198,17 @@ export const returnExchange = defineProcess({
     z.object({ result: z.literal('refunded'), amount: moneySchema }),
     z.object({ result: z.literal('exchanged') }),
     z.object({ result: z.literal('reissued') }),
-    z.object({ result: z.literal('rejected'), reason: z.union([refusal, z.enum(['unknownOrder', 'emptyParcel', 'inspection', 'notApproved'])]) }),
+    z.object({
+      result: z.literal('rejected'),
+      reason: z.union([refusal, z.enum(['unknownOrder', 'unknownLine', 'emptyParcel', 'inspection', 'notApproved'])]),
+    }),
     z.object({ result: z.literal('expired') }),
     z.object({ result: z.literal('closedByPlatform'), how: z.string() }),
   ]),
 });
 export type ReturnExchange = typeof returnExchange;
 export type Reason = z.output<typeof reason>;
+export type Parcel = z.output<ReturnExchange['events']['parcelReceived']['payload']>;
+export type Unit = Parcel['units'][number];
+export type End = z.output<ReturnExchange['outcome']>;
+export type Rejection = Extract<End, { result: 'rejected' }>['reason'];

@@ -63,7 +63,8 @@ export interface Eligibility {
   readonly days: number | null;
   /** Last day of the request's time, as a date. */
   readonly lastDay: string | null;
-  readonly returnFreight: 'seller' | 'customer';
+  /** Who pays the freight of the return, by the reason that the review establishes. */
+  readonly freight: Readonly<Record<Reason, 'sellerPaysFreight' | 'customerPaysFreight'>>;
   /** How often an agent may ask for more evidence; further rounds are a supervisor's. */
   readonly evidenceRounds: number;
 }
@@ -90,6 +91,7 @@ export const eligibility = defineRule<EligibilityFacts, Eligibility>((facts, { p
     else if (asked.quantity > bought.quantity - bought.returned) against.add('alreadyReturned');
     if (bought && terms.returnFreight === 'customer') for (const code of exceptionsOf(policy, bought.exceptions, asked.opened)) against.add(code);
   }
+  const payerOf = (reason: Reason) => (termsOf(policy, reason).returnFreight === 'seller' ? 'sellerPaysFreight' : 'customerPaysFreight');
   const noted: ReasonCode[] = days !== null && days <= terms.days ? ['withinTime'] : [];
   if (lines.some((l) => l.opened) && !against.has('digital')) noted.push('openedIsNoGround');
   const evidenceMissing = terms.evidence === 'required' && facts.evidence === 0;
@@ -98,7 +100,13 @@ export const eligibility = defineRule<EligibilityFacts, Eligibility>((facts, { p
     advice: against.size > 0 ? 'reject' : evidenceMissing ? 'moreEvidence' : 'approve',
     days,
     lastDay,
-    returnFreight: terms.returnFreight,
+    freight: {
+      quality: payerOf('quality'),
+      wrongItem: payerOf('wrongItem'),
+      wrongSize: payerOf('wrongSize'),
+      noReason: payerOf('noReason'),
+      other: payerOf('other'),
+    },
     evidenceRounds: policy.returns.evidenceRounds,
     reasons: [...against, ...noted],
   };
@@ -221,7 +229,7 @@ export interface SettlementFacts {
 }
 export interface Settlement {
   /** The held numbers that are used, each with what was paid for it. */
-  readonly units: readonly (LineUnit & { readonly amount: Money })[];
+  readonly units: (LineUnit & { readonly amount: Money })[];
   /** For the goods, after our label where the customer pays it; original freight comes on top with the whole order. */
   readonly refund: Money;
   readonly deducted: Money;
@@ -291,8 +299,15 @@ export interface RefundFacts {
     readonly paidAt: Instant;
   }[];
 }
+export interface RefundPart {
+  readonly paymentId: string;
+  readonly method: string;
+  readonly amount: Money;
+  /** The payment system brings it at once: wallets and gift cards. */
+  readonly atOnce: boolean;
+}
 export interface RefundParts {
-  readonly parts: readonly { readonly paymentId: string; readonly method: string; readonly amount: Money; readonly atOnce: boolean }[];
+  readonly parts: readonly RefundPart[];
   readonly total: Money;
 }
 interface Span {
