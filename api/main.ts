@@ -11,7 +11,7 @@ import { deliverInbox } from '../delivery/inbox.ts';
 import { startWorkflow } from '../delivery/start.ts';
 import { callDeadline, connectTemporal } from '../delivery/temporal.ts';
 import { loadPolicy } from '../policies/load.ts';
-import { systems } from '../systems/index.ts';
+import { callable } from '../systems/index.ts';
 import { taskQueue } from '../workflows/kit/protocol.ts';
 import { loadProcesses } from '../workflows/registry.ts';
 import { createApp } from './app.ts';
@@ -68,7 +68,8 @@ async function start(settings: Settings): Promise<void> {
   const app = createApp({
     pool,
     processes: await loadProcesses(),
-    systems,
+    // Our own among them: a case may call it too.
+    systems: callable,
     policy: loadPolicy(settings.POLICY_FILE),
     delivery,
     checkToken: await tokenCheck({
