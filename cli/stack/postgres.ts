@@ -127,7 +127,7 @@ async function makeCluster(initdb: string, { prefix, user }: Runner, { folder, p
     await run(command, args, { env, ...(prefix.length === 0 && user !== undefined ? user : {}), timeout: 120_000 });
     await rename(making, folder);
   } catch (cause) {
-    const why = cause instanceof Error && 'stderr' in cause ? String(cause.stderr).trim() : String(cause);
+    const why = typeof cause === 'object' && cause !== null && 'stderr' in cause ? String(cause.stderr).trim() : String(cause);
     throw new Error(`Postgres could not make its files in ${folder}: ${why}`, { cause });
   } finally {
     await rm(passwordFile, { force: true });

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { calculateJwkThumbprint, exportJWK, exportPKCS8, generateKeyPair } from 'jose';
+import { isSystemError } from './system-error.ts';
 
 const key = (): string => randomBytes(32).toString('base64');
 
@@ -14,7 +15,7 @@ async function writeOnce(file: string, text: string): Promise<void> {
   try {
     await link(written, file);
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+    if (!isSystemError(error, 'EEXIST')) throw error;
   } finally {
     await rm(written);
   }
