@@ -7,7 +7,9 @@ import type { CaseId } from '../values/ids.ts';
 import type { AppDeps } from './deps.ts';
 import type { Delivered } from './views.ts';
 
-/** While Temporal is away, one request in this time finds out whether it is back; the others do not wait for it. */
+/** A failure that took this long is Temporal not answering; a quick one (no such workflow yet) says nothing about it. */
+const slow = 500;
+/** While Temporal does not answer, one request in this time waits to find out whether it is back; the others are left to the sweep at once. */
 const askAgainAfter = 1000;
 
 export interface Bringing {
@@ -30,9 +32,10 @@ export function createBringing({ pool, policy, delivery, log, metrics }: AppDeps
 
   async function bring(what: 'start' | 'deliver', of: CaseId, work: () => Promise<'started' | 'delivered' | 'nothing' | 'unreachable'>): Promise<Delivered> {
     if (Date.now() < awayUntil) return counted(what, 'pending');
+    const began = Date.now();
     try {
       const result = await work();
-      if (result === 'unreachable') awayUntil = Date.now() + askAgainAfter;
+      if (result === 'unreachable' && Date.now() - began > slow) awayUntil = Date.now() + askAgainAfter;
       return counted(what, result === 'unreachable' ? 'pending' : 'delivered');
     } catch (error) {
       // It is committed, and the caller must not be told that it failed: the sweep brings it, and an operator sees why this could not.
