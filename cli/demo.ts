@@ -1,0 +1,198 @@
+/** `npm run demo`: whole runs of the engine with everyone in them, and an audit at the end. */
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, openSync, rmSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { z } from 'zod';
+import { Journal } from './demo/journal.ts';
+import { Progress, readRun, statusText, type RunState } from './demo/progress.ts';
+import { runFiles, runReturns } from './demo/returns.ts';
+import { startOwn, stateIfUp, stopOwn } from './demo/stack.ts';
+import { isRunning, refTo } from './stack/processes.ts';
+
+export const help = `npm run demo -- DEMO [options]
+
+Demos:
+  returns   A return for every delivered order: requested, reviewed, sent, received, inspected, approved, refunded, by customers, agents, warehouse, quality,
+            supervisors, managers and finance who act over HTTP; with withdrawals, missing evidence, failed inspections, refused approvals, refunds that fail.
+
+It starts a stack of its own on policies/demo.yaml (days become seconds), prints outcomes and amounts, and ends with an audit of every ledger:
+  N cases: 0 lost, 0 doubled, 0 above paid, 0 stuck      (exit code 1 when a number is not 0, and the cases are named)
+
+  --source SOURCE    own: the shops that the project ships; tau-retail: 373 delivered orders in FOLDER     (own)
+  --folder FOLDER    orders.json, users.json and products.json of tau-retail             (../shared/data/tau-retail)
+  --cases N          how many cases; more than there are delivered orders is all of them                 (all)
+  --seed N           draws what each case does, and the kills                                              (1)
+  --kill             kills worker, API and Temporal by kill -9 while the cases run
+  --kills N          how many times                                                                       (10)
+  --concurrency N    cases at once                                                                        (48)
+  --data FOLDER      use the stack that runs on this folder (start it with --policy policies/demo.yaml)
+                     instead of one of the demo's own in .data/demo-SOURCE-SEED
+  --detach           run in the background
+  --status           how far the run is that these options name
+  --resume           go on with it where it was interrupted
+  --help             this text`;
+
+const whole = (least: number, most: number, flag: string) =>
+  z.coerce
+    .number({ error: `--${flag} is a number` })
+    .int(`--${flag} is a whole number`)
+    .min(least, `--${flag} is at least ${least}`)
+    .max(most, `--${flag} is at most ${most}`);
+
+const optionsSchema = z.object({
+  demo: z.literal('returns', {
+    error: (issue) => (issue.input === undefined ? 'Name a demo: returns.' : `There is no demo ${JSON.stringify(issue.input)}; there is: returns.`),
+  }),
+  source: z.enum(['own', 'tau-retail'], { error: '--source is own or tau-retail' }).default('own'),
+  folder: z.string().default('../shared/data/tau-retail'),
+  cases: whole(1, 100_000, 'cases').default(100_000),
+  seed: whole(0, 2 ** 31, 'seed').default(1),
+  kill: z.boolean().default(false),
+  // Every kind at least twice.
+  kills: whole(6, 1000, 'kills').default(10),
+  concurrency: whole(1, 500, 'concurrency').default(48),
+  data: z.string().optional(),
+});
+export type DemoOptions = z.output<typeof optionsSchema>;
+
+/** Reads the command line; throws an Error that says what does not fit. */
+export function readArguments(argv: readonly string[]): { readonly options: DemoOptions; readonly mode: 'run' | 'detach' | 'status' | 'resume' | 'help' } {
+  const text = { type: 'string' } as const;
+  const flag = { type: 'boolean' } as const;
+  const { values, positionals } = parseArgs({
+    args: [...argv],
+    options: {
+      source: text,
+      folder: text,
+      cases: text,
+      seed: text,
+      kill: flag,
+      kills: text,
+      concurrency: text,
+      data: text,
+      detach: flag,
+      status: flag,
+      resume: flag,
+      help: flag,
+    },
+    allowPositionals: true,
+  });
+  const { detach, status, resume, help: asked, ...given } = values;
+  if (asked) return { options: optionsSchema.parse({ demo: 'returns' }), mode: 'help' };
+  if (positionals.length > 1) throw new Error(`One demo at a time: ${positionals.join(', ')}`);
+  const parsed = optionsSchema.safeParse({ demo: positionals[0], ...given });
+  if (!parsed.success) throw new Error(parsed.error.issues.map((issue) => issue.message).join('\n'));
+  const modes = (['detach', 'status', 'resume'] as const).filter((mode) => values[mode]);
+  if (modes.includes('status') && modes.length > 1) throw new Error('--status goes alone.');
+  return { options: parsed.data, mode: status ? 'status' : detach ? 'detach' : resume ? 'resume' : 'run' };
+}
+
+const folderOf = ({ data, source, seed }: DemoOptions): string => resolve(data ?? `.data/demo-${source}-${seed}`);
+
+async function main(argv: readonly string[]): Promise<number> {
+  const { options, mode } = readArguments(argv);
+  if (mode === 'help') {
+    console.log(help);
+    return 0;
+  }
+  const folder = folderOf(options);
+  const files = runFiles(folder, options.source, options.seed);
+  const before = readRun(files.state);
+  if (mode === 'status') {
+    console.log(before === undefined ? `No such run: ${files.state} is not there.` : statusText(before, Date.now()));
+    return before === undefined ? 1 : 0;
+  }
+  const resuming = argv.includes('--resume');
+  if (before !== undefined && isRunning(before.process)) throw new Error(`This run is under way as process ${before.process.pid}. Look at it with --status.`);
+  if (resuming && before === undefined) throw new Error(`There is nothing to go on with: ${files.state} is not there. Leave --resume out.`);
+  if (resuming && before?.phase === 'ended') {
+    console.log(statusText(before, Date.now()));
+    return before.exitCode ?? 1;
+  }
+  if (!resuming && before !== undefined) {
+    if (before.phase !== 'ended') throw new Error(`This run was interrupted. Go on with --resume, or delete ${folder} for a new one.`);
+    if (options.data !== undefined) throw new Error(`These cases are on that stack already. Choose another --seed.`);
+    // The folder is the demo's own, and its run has ended.
+    if (stateIfUp(folder) !== undefined) await stopOwn(folder);
+    rmSync(folder, { recursive: true });
+  }
+  if (mode === 'detach') return detach(argv, files.log);
+  // What it was started with stands: another number of cases or kills would be another run.
+  return run(resuming && before !== undefined ? optionsSchema.parse(before.options) : options, folder, before);
+}
+
+function detach(argv: readonly string[], log: string): number {
+  mkdirSync(dirname(log), { recursive: true });
+  const file = openSync(log, 'a');
+  const child = spawn(process.execPath, ['--import', 'tsx', fileURLToPath(import.meta.url), ...argv.filter((arg) => arg !== '--detach')], {
+    detached: true,
+    stdio: ['ignore', file, file],
+  });
+  child.unref();
+  console.log(
+    `Runs in the background as process ${child.pid}.\n  how far    npm run demo -- ${argv.map((arg) => (arg === '--detach' ? '--status' : arg)).join(' ')}\n  its words  ${log}`,
+  );
+  return 0;
+}
+
+async function run(options: DemoOptions, folder: string, before: RunState | undefined): Promise<number> {
+  const own = options.data === undefined;
+  if (!own && stateIfUp(folder) === undefined)
+    throw new Error(`No stack runs on ${folder}. Start it: npm start -- --data ${folder} --policy policies/demo.yaml`);
+  if (options.source === 'tau-retail' && !existsSync(options.folder))
+    throw new Error(`${options.folder} is not there. Name the folder of tau-retail with --folder, or take --source own.`);
+  const self = refTo(process.pid);
+  if (self === undefined) throw new Error('This process cannot be told from others: is /proc mounted?');
+
+  const stopping = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(name, () => {
+      if (stopping.signal.aborted) process.exit(1);
+      stopping.abort(new Error('Interrupted. Go on with --resume.'));
+    });
+  }
+  const files = runFiles(folder, options.source, options.seed);
+  const progress = new Progress(files.state, {
+    options: Object.fromEntries(Object.entries(options).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]))),
+    process: self,
+    startedAt: before?.startedAt ?? new Date().toISOString(),
+    phase: 'stack',
+    cases: 0,
+    started: 0,
+    waiting: 0,
+    ended: 0,
+    kills: 0,
+    killsWanted: options.kill ? options.kills : 0,
+  });
+  try {
+    const say = (line: string): void => progress.say(line);
+    const stack = stateIfUp(folder) ?? (await startOwn(folder, say, stopping.signal));
+    const { lines, ok } = await runReturns(
+      { ...options, folder, files: resolve(options.folder), kills: options.kill ? options.kills : 0, own },
+      stack,
+      progress,
+      new Journal(files.journal),
+      stopping.signal,
+    );
+    progress.end(lines.at(-1) ?? '', ok ? 0 : 1);
+    for (const line of lines) console.log(line);
+    return ok ? 0 : 1;
+  } catch (error) {
+    progress.interrupt();
+    throw stopping.signal.aborted ? stopping.signal.reason : error;
+  } finally {
+    if (own) await stopOwn(folder);
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  main(process.argv.slice(2)).then(
+    (code) => process.exit(code),
+    (error: unknown) => {
+      console.error(error instanceof Error ? error.message : error);
+      process.exit(1);
+    },
+  );
+}

@@ -1,0 +1,95 @@
+/** What a run came to, in tables: outcomes with their amounts, the ways the cases went, and what was done to them. */
+import { z } from 'zod';
+import { moneySchema } from '../../values/schemas.ts';
+import type { AuditedCase, Finding, LedgerEntry } from './audit.ts';
+import type { Kill } from './journal.ts';
+import type { Plan } from './plan.ts';
+
+/** Minor units as the reader of this terminal writes amounts. */
+export function amountText(minor: number, currency: string): string {
+  const format = new Intl.NumberFormat(undefined, { style: 'currency', currency });
+  return format.format(minor / 10 ** (format.resolvedOptions().maximumFractionDigits ?? 2));
+}
+
+const outcomeSchema = z.object({ result: z.string(), reason: z.string().optional(), how: z.string().optional(), amount: moneySchema.optional() });
+
+/** `rejected: inspection`; the status where a case has not ended as it should. */
+function outcomeName({ status, outcome }: AuditedCase): string {
+  const parsed = outcomeSchema.safeParse(outcome);
+  if (!parsed.success || status === 'open' || status === 'failed' || status === 'broken') return status;
+  const { result, reason, how } = parsed.data;
+  return reason === undefined && how === undefined ? result : `${result}: ${reason ?? how}`;
+}
+
+/** Columns side by side: the first to the left, the others to the right. */
+export function table(rows: readonly (readonly string[])[]): string[] {
+  const widths = rows.reduce<number[]>((so, row) => row.map((cell, i) => Math.max(so[i] ?? 0, cell.length)), []);
+  return rows.map((row) => `  ${row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join('  ')}`.trimEnd());
+}
+
+const tally = (names: Iterable<string>): readonly (readonly [string, number])[] => {
+  const counts = new Map<string, number>();
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return [...counts].toSorted(([a, n], [b, m]) => m - n || (a < b ? -1 : 1));
+};
+
+export interface Reported {
+  readonly cases: readonly AuditedCase[];
+  readonly plans: ReadonlyMap<string, Plan>;
+  readonly ledger: readonly LedgerEntry[];
+  readonly repeated: ReadonlyMap<string, number>;
+  readonly kills: readonly Kill[];
+  readonly webhooks: { readonly sent: number; readonly attempts: number };
+  readonly ms: number;
+  readonly findings: readonly Finding[];
+}
+
+export function report({ cases, plans, ledger, repeated, kills, webhooks, ms, findings }: Reported): string[] {
+  const lines: string[] = ['Outcomes'];
+  const amounts = new Map<string, Map<string, number>>();
+  for (const row of cases) {
+    const amount = outcomeSchema.safeParse(row.outcome).data?.amount;
+    if (amount === undefined) continue;
+    const of = amounts.get(outcomeName(row)) ?? new Map<string, number>();
+    of.set(amount.currency, (of.get(amount.currency) ?? 0) + amount.minor);
+    amounts.set(outcomeName(row), of);
+  }
+  const money = (name: string): string => [...(amounts.get(name) ?? [])].map(([currency, minor]) => amountText(minor, currency)).join(' + ');
+  lines.push(...table(tally(cases.map(outcomeName)).map(([name, count]) => [name, String(count), money(name)])));
+
+  lines.push('', 'Ways the cases were to go, and how they ended');
+  const ways = tally(cases.flatMap((row) => plans.get(row.id)?.branch ?? []));
+  lines.push(
+    ...ways.map(([branch, count]) => {
+      const ends = tally(cases.flatMap((row) => (plans.get(row.id)?.branch === branch ? [outcomeName(row)] : [])));
+      return `  ${branch.padEnd(18)} ${String(count).padStart(4)}  ${ends.map(([name, n]) => `${name} ${n}`).join(', ')}`;
+    }),
+  );
+
+  lines.push('', 'People and systems');
+  const decided = cases.flatMap((row) => row.tasks.filter((task) => task.status === 'done'));
+  const decisions = tally(decided.map((task) => `${task.name} by ${task.decidedRole ?? '?'}`));
+  const asked = ledger.filter((entry) => entry.attempts > 1);
+  lines.push(
+    ...table([
+      ...decisions.map(([name, count]) => [`decisions: ${name}`, String(count)]),
+      ...tally(cases.flatMap((row) => row.tasks.filter((task) => task.status !== 'done').map((task) => `tasks ${task.status}: ${task.name}`))).map(
+        ([name, count]) => [name, String(count)],
+      ),
+      ['tasks that climbed', String(cases.reduce((so, row) => so + row.timeline.filter(({ kind }) => kind === 'taskEscalated').length, 0))],
+      ...[...repeated].map(([act, count]) => [`on purpose: ${act}`, String(count)]),
+      ['effects in the ledgers', String(ledger.length)],
+      ['… of them asked for more than once', String(asked.length)],
+      ['webhooks', String(webhooks.sent)],
+      ['… sent again', String(webhooks.attempts - webhooks.sent)],
+      ...tally(kills.map((kill) => `killed with SIGKILL: ${kill.process}`)).map(([name, count]) => [name, String(count)]),
+      ['time', `${Math.round(ms / 1000)} s, ${(cases.length / (ms / 1000)).toFixed(2)} cases a second`],
+    ]),
+  );
+  if (findings.length > 0) {
+    lines.push('', 'What is wrong');
+    lines.push(...findings.slice(0, 50).map((finding) => `  ${finding.kind}: ${finding.case}: ${finding.why}`));
+    if (findings.length > 50) lines.push(`  … and ${findings.length - 50} more`);
+  }
+  return lines;
+}

@@ -1,0 +1,334 @@
+/** The demo of returns: a case for every delivered order, from the request to the money, by people and systems that act over HTTP. */
+import { execFile } from 'node:child_process';
+import { setMaxListeners } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { z } from 'zod';
+import { signToken } from '../../api/token.ts';
+import { caseSchema, entrySchema, pageOf, personSchema, taskSchema } from '../../api/views.ts';
+import { loadPolicy } from '../../policies/load.ts';
+import { policyFor, windowOf } from '../../policies/lookup.ts';
+import { orders as ordersContract, type OrderFacts } from '../../systems/orders/contract.ts';
+import { systems as systemContracts } from '../../systems/index.ts';
+import type { Role } from '../../values/role.ts';
+import { importTauRetail } from '../import.ts';
+import type { StackState } from '../stack/state.ts';
+import { bank, desk, Mail, nap, play, watchEnds, type Person, type Scene } from './actors.ts';
+import { audit, auditLine, type AuditedCase, type AuditedOrder, type AuditRows, type LedgerEntry } from './audit.ts';
+import { Caller } from './calls.ts';
+import type { Journal } from './journal.ts';
+import { killAlong, planKills } from './kills.ts';
+import { planReturn, type Plan } from './plan.ts';
+import type { Progress } from './progress.ts';
+import { report } from './report.ts';
+
+export interface ReturnsOptions {
+  readonly folder: string;
+  readonly source: 'tau-retail' | 'own';
+  /** Where the source's files are; tau-retail only. */
+  readonly files: string;
+  readonly cases: number;
+  readonly seed: number;
+  readonly kills: number;
+  readonly concurrency: number;
+  /** The stack is ours alone: the sandbox may be told to send webhooks twice. */
+  readonly own: boolean;
+}
+
+const root = resolve(import.meta.dirname, '../..');
+/** How many there are of each role: enough that nobody waits for a person. */
+const staff: readonly (readonly [Role, number])[] = [
+  ['agent', 6],
+  ['supervisor', 4],
+  ['manager', 3],
+  ['warehouse', 2],
+  ['quality', 3],
+  ['finance', 2],
+];
+/** The longest window of the demo policy is under a minute: longer ones make a demo of days. */
+const longestWindowMs = 10 * 60_000;
+/** Nothing has moved for this long: longer than any window and any restart. What has not ended by then is stuck. */
+const stillMs = 180_000;
+/** Webhooks and messages on their way when the last case has ended. */
+const quietWithinMs = 90_000;
+
+/** Runs the demo and returns what to print, the last line last, and whether all is well. */
+export async function runReturns(
+  options: ReturnsOptions,
+  stack: StackState,
+  progress: Progress,
+  journal: Journal,
+  signal: AbortSignal,
+): Promise<{ readonly lines: readonly string[]; readonly ok: boolean }> {
+  setMaxListeners(0, signal);
+  const began = Date.now();
+  // The stack keeps its addresses over restarts of its processes.
+  const systems = new Caller({ url: () => stack.urls.systems, signal });
+  const { policy } = loadPolicy(stack.settings['POLICY_FILE'] ?? '');
+  if (windowOf(policy, 'parcelSent') > longestWindowMs)
+    throw new Error(
+      `The stack runs on ${stack.settings['POLICY_FILE']}, whose windows last days. Start one on seconds: npm start -- --data ${options.folder} --policy policies/demo.yaml`,
+    );
+
+  progress.set({ phase: 'import' });
+  if (options.source === 'tau-retail') {
+    const { orders, newOrders } = await importTauRetail(systems, options.files, options.seed);
+    progress.say(`${orders} orders of tau-retail, ${newOrders} of them new.`);
+  }
+  const delivered = await deliveredOrders(systems, options.source);
+  const chosen = delivered.slice(0, options.cases);
+  if (chosen.length < options.cases) progress.say(`${options.source} has ${delivered.length} delivered orders: that many cases.`);
+  const plans = new Map<string, Plan>();
+  for (const order of chosen) {
+    const plan = planReturn(options.seed, order, policyFor(policy, order.shop));
+    plans.set(plan.caseId, plan);
+  }
+  const { people, upstream } = await cast(options.folder, stack, signal);
+  if (options.own) {
+    for (const system of ['warehouse', 'finance', 'logistics'])
+      await systems.send('PUT', `/${system}/faults`, { duplicateWebhooks: 0.1, seed: options.seed }, z.unknown());
+  }
+
+  const acting = new AbortController();
+  const scene: Scene = {
+    plans,
+    people,
+    upstream,
+    systems,
+    journal,
+    signal: AbortSignal.any([signal, acting.signal]),
+    trouble: (what) => progress.say(what),
+  };
+  setMaxListeners(0, scene.signal);
+  progress.set({ phase: 'cases', cases: plans.size, killsWanted: options.kills, kills: journal.kills.length });
+  await runCases(scene, options, progress);
+  acting.abort();
+
+  progress.set({ phase: 'quiet' });
+  const ms = Date.now() - began;
+  await untilQuiet(systems, signal);
+  progress.set({ phase: 'audit' });
+  const webhooks = await allWebhooks(systems);
+  const rows = await collect(
+    scene,
+    upstream,
+    systems,
+    chosen.map((order) => order.orderId),
+    options.source,
+  );
+  const findings = audit(rows);
+  const lines = report({
+    cases: [...rows.cases.values()],
+    plans,
+    ledger: rows.ledger,
+    repeated: journal.repeated,
+    kills: journal.kills,
+    webhooks: { sent: webhooks.length, attempts: webhooks.reduce((so, webhook) => so + webhook.attempts, 0) },
+    ms,
+    findings,
+  });
+  return { lines: [...lines, '', auditLine(plans.size, findings)], ok: findings.length === 0 };
+}
+
+const ordersPage = z.object({ orders: z.array(z.unknown()) });
+const factsSchema = ordersContract.operations.facts.result
+  .omit({ buyer: true, invoice: true })
+  .extend({ invoiced: z.boolean() }) satisfies z.ZodType<OrderFacts>;
+
+async function deliveredOrders(systems: Caller, source: string): Promise<OrderFacts[]> {
+  const all: OrderFacts[] = [];
+  for (let after = ''; ; after = all.at(-1)?.orderId ?? '') {
+    const { orders } = await systems.get(`/orders/acts/orders?source=${source}&status=delivered&limit=500&after=${encodeURIComponent(after)}`, ordersPage);
+    all.push(...orders.map((order) => factsSchema.parse(order)));
+    if (orders.length < 500) return all;
+  }
+}
+
+/** Makes everyone by the API, and gives each a token. The first manager comes by the command that a person would use: somebody has to make the others. */
+async function cast(folder: string, stack: StackState, signal: AbortSignal): Promise<{ people: readonly Person[]; upstream: Caller }> {
+  const privateKey = await readFile(stack.settings['JWT_PRIVATE_KEY_FILE'] ?? '', 'utf8');
+  const caller = async (subject: string): Promise<Caller> =>
+    new Caller({ url: () => stack.urls.api, token: await signToken({ privateKey, subject, ttl: '12h' }), signal });
+  const command = ['--import', 'tsx', join(root, 'cli/token.ts'), '--user', 'demo-head', '--role', 'manager', '--data', folder];
+  await promisify(execFile)(process.execPath, command, { cwd: root, signal });
+  const head = await caller('demo-head');
+  const make = async (id: string, role: Role): Promise<Person> => {
+    await head.send('PUT', `/v1/people/${id}`, { name: id, roles: [role], shops: ['*'] }, personSchema);
+    return { id, role, api: await caller(id) };
+  };
+  const people: Person[] = [];
+  for (const [role, count] of staff) for (let n = 1; n <= count; n++) people.push(await make(`demo-${role}-${n}`, role));
+  return { people, upstream: (await make('demo-shop', 'upstream')).api };
+}
+
+/** Plays every case, so many at a time, with everyone at their desks; returns when all have ended or nothing moves any more. */
+async function runCases(scene: Scene, options: ReturnsOptions, progress: Progress): Promise<void> {
+  const { plans, journal, signal } = scene;
+  const mail = new Mail();
+  const stop = new AbortController();
+  const around: Scene = { ...scene, signal: AbortSignal.any([signal, stop.signal]) };
+  setMaxListeners(0, around.signal);
+  const running = new Map<string, AbortController>();
+  const ended = new Set<string>();
+  let moved = Date.now();
+  let accepted = -1;
+
+  const count = (): void => {
+    if (journal.accepted.length !== accepted) [accepted, moved] = [journal.accepted.length, Date.now()];
+    progress.set({ started: journal.started.size, ended: ended.size, waiting: journal.started.size - ended.size, kills: journal.kills.length });
+  };
+  const others = [
+    mail.collect(around),
+    bank(around),
+    ...staff.map(([role]) => desk(around, role)),
+    watchEnds(
+      around,
+      () => [...running.keys()].filter((id) => journal.started.has(id)),
+      (id) => {
+        ended.add(id);
+        moved = Date.now();
+        running.get(id)?.abort();
+      },
+    ),
+    killAlong({
+      folder: options.folder,
+      plan: planKills(options.seed, options.kills),
+      journal,
+      done: () => (journal.started.size + ended.size) / (2 * plans.size),
+      onKill: (kill, pid) => progress.say(`kill -9 ${pid} (${kill.process}), with ${journal.started.size - ended.size} cases waiting`),
+      signal: around.signal,
+    }),
+  ];
+
+  // What was started before goes on first.
+  const queue = [...plans.values()].toSorted((a, b) => Number(journal.started.has(b.caseId)) - Number(journal.started.has(a.caseId)));
+  const slot = async (): Promise<void> => {
+    for (let plan = queue.shift(); plan !== undefined; plan = queue.shift()) {
+      if (around.signal.aborted) return;
+      const end = new AbortController();
+      running.set(plan.caseId, end);
+      try {
+        await play(around, plan, mail, end.signal);
+      } catch (error) {
+        if (!around.signal.aborted) scene.trouble(`${plan.caseId}: ${error instanceof Error ? error.message : String(error)}`);
+      }
+      // A case whose outside world failed still has people at it; one that never started has nobody.
+      while (journal.started.has(plan.caseId) && !end.signal.aborted && !around.signal.aborted) await nap(200, AbortSignal.any([end.signal, around.signal]));
+      running.delete(plan.caseId);
+    }
+  };
+  const slots = Promise.all(Array.from({ length: options.concurrency }, slot)).then(() => stop.abort());
+  while (!around.signal.aborted) {
+    count();
+    if (Date.now() - moved > stillMs) {
+      scene.trouble(`Nothing has moved for ${stillMs / 1000} s; ${running.size} cases wait.`);
+      stop.abort();
+    }
+    await nap(250, around.signal);
+  }
+  await Promise.all([slots, ...others]);
+  signal.throwIfAborted();
+  count();
+}
+
+// ── what the audit looks at ────────────────────────────────────────────────
+const ledgerRows = z.object({
+  entries: z.array(
+    z.object({
+      seq: z.int(),
+      key: z.string(),
+      operation: z.string().nullable(),
+      args: z.unknown(),
+      state: z.enum(['executed', 'refused', 'barred']),
+      attempts: z.int(),
+      executions: z.int(),
+      undoneAt: z.string().nullable(),
+    }),
+  ),
+  next: z.int().optional(),
+});
+const webhookRows = z.object({ webhooks: z.array(z.object({ seq: z.int(), attempts: z.int(), delivered: z.boolean() })) });
+const systemNames = Object.keys(systemContracts);
+
+async function allLedgers(systems: Caller): Promise<LedgerEntry[]> {
+  const all: LedgerEntry[] = [];
+  for (const system of systemNames) {
+    for (let after: number | undefined = 0; after !== undefined;) {
+      const page: z.output<typeof ledgerRows> = await systems.get(`/${system}/ledger?after=${after}&limit=1000`, ledgerRows);
+      all.push(...page.entries.map((entry) => ({ ...entry, system })));
+      after = page.next;
+    }
+  }
+  return all;
+}
+
+async function allWebhooks(systems: Caller): Promise<z.output<typeof webhookRows>['webhooks']> {
+  const all: z.output<typeof webhookRows>['webhooks'] = [];
+  for (const system of systemNames) {
+    for (let after = 0; ;) {
+      const { webhooks } = await systems.get(`/${system}/webhooks?after=${after}&limit=1000`, webhookRows);
+      all.push(...webhooks);
+      if (webhooks.length < 1000) break;
+      after = webhooks.at(-1)?.seq ?? after;
+    }
+  }
+  return all;
+}
+
+/** Waits until every webhook is delivered and the ledgers no longer grow; what is not by then, the audit tells. */
+async function untilQuiet(systems: Caller, signal: AbortSignal): Promise<void> {
+  const once = async (): Promise<number> => ((await allWebhooks(systems)).every((webhook) => webhook.delivered) ? (await allLedgers(systems)).length : -1);
+  let before = -1;
+  for (const since = Date.now(); Date.now() - since < quietWithinMs;) {
+    const now = await once();
+    if (now >= 0 && now === before) return;
+    before = now;
+    await nap(2000, signal);
+    signal.throwIfAborted();
+  }
+}
+
+const fullCase = caseSchema.omit({ links: true });
+const tasksPage = pageOf(taskSchema);
+const timelinePage = pageOf(entrySchema);
+const refundRows = z.object({
+  refunds: z.array(
+    z.object({ refundId: z.string(), key: z.string(), caseRef: z.string(), paymentId: z.string(), minor: z.int(), currency: z.string(), state: z.string() }),
+  ),
+});
+
+/** So many cases are looked at at once: enough to keep two cores busy. */
+const lookers = 8;
+
+async function collect({ plans, journal }: Scene, upstream: Caller, systems: Caller, orderIds: readonly string[], source: string): Promise<AuditRows> {
+  const ledger = await allLedgers(systems);
+  const cases = new Map<string, AuditedCase>();
+  const queue = [...plans.keys()];
+  const look = async (): Promise<void> => {
+    for (let id = queue.shift(); id !== undefined; id = queue.shift()) {
+      const path = `/v1/cases/${encodeURIComponent(id)}`;
+      const answer = await upstream.call('GET', path);
+      if (answer.status === 404) continue;
+      const { order, status, trouble, outcome } = fullCase.parse(answer.body);
+      const tasks = await upstream.all(`/v1/tasks?case=${encodeURIComponent(id)}`, tasksPage);
+      const timeline = await upstream.all(`${path}/timeline`, timelinePage);
+      cases.set(id, { id, order, status, trouble, outcome, tasks, timeline });
+    }
+  };
+  await Promise.all(Array.from({ length: lookers }, look));
+  const orders = new Map<string, AuditedOrder>();
+  const wanted = new Set(orderIds);
+  for (const order of await deliveredOrders(systems, source)) {
+    if (!wanted.has(order.orderId)) continue;
+    const { refunds } = await systems.get(`/finance/acts/refunds?orderId=${encodeURIComponent(order.orderId)}`, refundRows);
+    orders.set(order.orderId, { total: order.total, lines: order.lines, payments: order.payments, refunds });
+  }
+  return { planned: [...plans.keys()], accepted: journal.accepted, cases, ledger, orders, systems: systemContracts };
+}
+
+/** Where a run of this demo stands and its files are, below the stack's data folder. */
+export const runFiles = (folder: string, source: string, seed: number) => {
+  const base = join(folder, 'demo', `returns-${source}-${seed}`);
+  return { state: `${base}.json`, journal: `${base}.ndjson`, log: `${base}.log` };
+};

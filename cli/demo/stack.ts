@@ -1,0 +1,75 @@
+/** The stack that a demo runs on: one of its own in seconds' time, or one that runs already. */
+import { spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { freePort } from '../stack/ports.ts';
+import { endGroup, isRunning, refTo } from '../stack/processes.ts';
+import { readStack, type StackState } from '../stack/state.ts';
+import { nap } from './actors.ts';
+
+const root = resolve(import.meta.dirname, '../..');
+/** A first start builds or downloads Temporal, which takes minutes; it says so in its log. */
+const upWithinMs = 15 * 60_000;
+
+/** Starts a stack on the demo policy, on free ports, in a group of its own so that Ctrl-C is ours to pass on. */
+export async function startOwn(folder: string, say: (line: string) => void, signal: AbortSignal): Promise<StackState> {
+  mkdirSync(join(folder, 'logs'), { recursive: true });
+  const log = join(folder, 'logs', 'start.log');
+  const file = openSync(log, 'a');
+  const args = [
+    '--import',
+    'tsx',
+    join(root, 'cli/start.ts'),
+    '--data',
+    folder,
+    '--port',
+    String(await freePort()),
+    '--policy',
+    join(root, 'policies/demo.yaml'),
+  ];
+  const child = spawn(process.execPath, args, { cwd: root, detached: true, stdio: ['ignore', file, file] });
+  closeSync(file);
+  let ended = false;
+  child.once('exit', () => (ended = true));
+  child.unref();
+  let told = '';
+  for (const since = Date.now(); ;) {
+    signal.throwIfAborted();
+    const lines = readFileSync(log, 'utf8').trimEnd().split('\n');
+    if (ended) throw new Error(`The stack did not start. The end of ${log}:\n${lines.slice(-15).join('\n')}`);
+    const last = lines.at(-1) ?? '';
+    if (last !== told) say((told = last));
+    const state = stateIfUp(folder);
+    if (state !== undefined && (await answers(`${state.urls.api}/readyz`))) return state;
+    if (Date.now() - since > upWithinMs) throw new Error(`The stack was not up within ${upWithinMs / 60_000} minutes. See ${log}`);
+    await nap(200, signal);
+  }
+}
+
+/** The stack that runs for a folder; undefined when none does. */
+export function stateIfUp(folder: string): StackState | undefined {
+  try {
+    return readStack(folder);
+  } catch {
+    return undefined;
+  }
+}
+
+const answers = async (url: string): Promise<boolean> => {
+  try {
+    return (await fetch(url, { signal: AbortSignal.timeout(2000) })).ok;
+  } catch {
+    return false;
+  }
+};
+
+/** Ends a stack of our own, wherever its start was made. */
+export async function stopOwn(folder: string): Promise<void> {
+  const leader = stateIfUp(folder)?.leader;
+  if (leader === undefined) return;
+  process.kill(leader.pid, 'SIGTERM');
+  // It gives itself 10 s.
+  for (const since = Date.now(); isRunning(leader) && Date.now() - since < 15_000;) await nap(100, new AbortController().signal);
+  const left = refTo(leader.pid);
+  if (left !== undefined && left.started === leader.started) await endGroup(leader, 'SIGKILL', 0);
+}
