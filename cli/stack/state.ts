@@ -70,7 +70,7 @@ export async function cleanUp(folder: string, say: Say): Promise<void> {
 }
 
 export function alreadyRuns(folder: string): Error {
-  const state = parseState(folder, stackSchema);
-  const who = state === undefined ? 'is just starting' : `is process ${state.leader.pid}, with its API at ${state.urls.api}`;
-  return new Error(`A stack on ${folder} ${who}. Stop it first, or start another one with --data FOLDER --port PORT.`);
+  const state = parseState(folder, runSchema);
+  const who = state === undefined ? 'is just starting' : `is process ${state.leader.pid} (${stackFile(folder)} has its addresses)`;
+  return new Error(`The stack on ${folder} ${who}. Stop it first, or start another one with --data FOLDER --port PORT.`);
 }
