@@ -10,7 +10,7 @@ import { instantSchema, moneySchema } from '../values/schemas.ts';
 import { titleOf, type Declared } from './forms.ts';
 
 const at = z.iso.datetime().describe('UTC, ISO 8601 with milliseconds');
-const textSchema = z.object({ zh: z.string(), en: z.string() }).meta({ id: 'Text' });
+export const textSchema = z.object({ zh: z.string(), en: z.string() }).meta({ id: 'Text' });
 export const roleSchema = z.enum(roles).meta({ id: 'Role' });
 /** JSON of a process's own shape, which the declarations describe. */
 const json = z.unknown();

@@ -5,6 +5,7 @@ import type { AppDeps } from '../deps.ts';
 import { builtIn } from '../forms.ts';
 import { Problem } from '../problems.ts';
 import { route, type Route } from '../route.ts';
+import { textSchema } from '../views.ts';
 
 export const processParam = z.object({ process: z.string().min(1).max(100).meta({ example: 'return-exchange' }) });
 
@@ -15,14 +16,13 @@ export function processNamed(processes: Processes, name: string): RegisteredProc
   return found;
 }
 
-const text = z.object({ zh: z.string(), en: z.string() }).meta({ id: 'Text' });
-const summarySchema = z.object({ name: z.string(), title: text, stages: z.array(z.string()), links: z.object({ self: z.string(), cases: z.string() }) });
+const summarySchema = z.object({ name: z.string(), title: textSchema, stages: z.array(z.string()), links: z.object({ self: z.string(), cases: z.string() }) });
 const jsonSchema = z.record(z.string(), z.unknown()).describe('JSON Schema (draft 2020-12)');
 const detailSchema = summarySchema
   .extend({
     input: jsonSchema,
-    tasks: z.record(z.string(), z.object({ title: text, role: z.string().optional(), notBy: z.array(z.string()), form: jsonSchema })),
-    events: z.record(z.string(), z.object({ title: text, payload: jsonSchema, from: z.string().optional(), ends: z.boolean(), afterEnd: z.string() })),
+    tasks: z.record(z.string(), z.object({ title: textSchema, role: z.string().optional(), notBy: z.array(z.string()), form: jsonSchema })),
+    events: z.record(z.string(), z.object({ title: textSchema, payload: jsonSchema, from: z.string().optional(), ends: z.boolean(), afterEnd: z.string() })),
     clocks: z.record(z.string(), z.string()).describe('Name → clock of the policy'),
     windows: z.array(z.string()),
     outcome: jsonSchema,
