@@ -14,23 +14,16 @@ afterAll(() => kit.stop());
 let count = 0;
 const open = async (script: string, more: object = {}): Promise<CaseId> =>
   (await kit.open('tiny', { id: `${script}-${++count}`, shop: 'shop-1', script, ...more })).id;
-const opened = (of: CaseId, ...paths: string[]) =>
-  kit.until(
-    `open tasks ${paths.join()} of ${of}`,
-    () => kit.openTasks(of),
-    (seen) => paths.every((p) => seen.includes(p)),
-  );
-const executed = async (of: CaseId) => Object.fromEntries((await kit.ledger('bench', `${of}/`)).map((e) => [e.key.slice(of.length + 1), e.executions]));
 
 describe('a case', () => {
   test('runs from its start to its outcome, with its record in Postgres', async () => {
     const id = await open('canonical', { items: ['a', 'b'] });
-    await opened(id, 'decide');
+    await kit.opened(id, 'decide');
     await kit.decide(id, 'decide', { answer: 'yes' });
     expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['yes', '2', 'grabbed'] });
     expect(await kit.row(id)).toMatchObject({ status: 'completed', stage: 'second', outcome: { result: 'done' } });
     const { rows } = await kit.pool.query<{ kind: string }>('select kind from timeline where case_id = $1 order by id', [id]);
-    expect(rows.map((r) => r.kind)).toEqual(['opened', 'stage', 'effect', 'decision', 'taskOpened', 'stage', 'effect', 'told', 'closed']);
+    expect(rows.map((r) => r.kind)).toEqual(['opened', 'stage', 'effect', 'decision', 'taskOpened', 'taskDecided', 'stage', 'effect', 'told', 'closed']);
     expect((await kit.pool.query('select seen_at is not null as seen from inbox where case_id = $1', [id])).rows).toEqual([{ seen: true }]);
   });
 
@@ -45,7 +38,7 @@ describe('a case', () => {
     const id = await open('twice', { items: ['a', 'b'] });
     await expect(kit.outcome(id)).rejects.toThrow(WorkflowFailedError);
     expect(await kit.row(id)).toMatchObject({ status: 'broken', trouble: expect.stringContaining('used twice') });
-    expect(await executed(id)).toEqual({ grab: 1 });
+    expect(await kit.executions(id)).toEqual({ grab: 1 });
   });
 });
 
@@ -55,7 +48,7 @@ describe('undo', () => {
     await kit.outcome(id);
     const { rows } = await kit.pool.query<{ path: string }>(`select path from effects where case_id = $1 and undoes is not null order by done_at`, [id]);
     expect(rows.map((r) => r.path)).toEqual(['round-1/b!undo', 'round-1/c!undo', 'a!undo']);
-    expect(await executed(id)).toEqual({ a: 1, 'a!undo': 1, 'round-1/b': 1, 'round-1/b!undo': 1, 'round-1/c': 1, 'round-1/c!undo': 1 });
+    expect(await kit.executions(id)).toEqual({ a: 1, 'a!undo': 1, 'round-1/b': 1, 'round-1/b!undo': 1, 'round-1/c': 1, 'round-1/c!undo': 1 });
   });
 });
 
@@ -65,7 +58,7 @@ describe('withdrawal', () => {
 
   test('undoes in reverse, closes the open task and ends withdrawn (EF5)', async () => {
     const id = await open('grabAndWait');
-    await opened(id, 'decide');
+    await kit.opened(id, 'decide');
     await withdraw(id);
     expect(await kit.outcome(id)).toEqual({ result: 'withdrawn' });
     expect(await kit.row(id)).toMatchObject({ status: 'withdrawn' });
@@ -76,7 +69,7 @@ describe('withdrawal', () => {
 
   test('past no return is refused, and the case goes on (EF5)', async () => {
     const id = await open('noReturn');
-    await opened(id, 'decide');
+    await kit.opened(id, 'decide');
     await withdraw(id);
     await kit.until(
       'refusal',
@@ -85,12 +78,12 @@ describe('withdrawal', () => {
     );
     await kit.decide(id, 'decide', { answer: 'no' });
     expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['no'] });
-    expect(await executed(id)).toEqual({ a: 1, post: 1 });
+    expect(await kit.executions(id)).toEqual({ a: 1, post: 1 });
   });
 
   test('by "Cancel" in the Temporal UI is a withdrawal like any other', async () => {
     const id = await open('grabAndWait');
-    await opened(id, 'decide');
+    await kit.opened(id, 'decide');
     await kit.temporal.workflow.getHandle(id).cancel();
     expect(await kit.outcome(id)).toEqual({ result: 'withdrawn' });
     expect((await kit.row(id)).status).toBe('withdrawn');
@@ -107,7 +100,7 @@ describe('withdrawal', () => {
     await withdraw(id);
     expect(await kit.outcome(id)).toEqual({ result: 'withdrawn' });
     kit.fault('bench', {});
-    const done = await executed(id);
+    const done = await kit.executions(id);
     expect(done['a']).toBe(done['a!undo']);
     expect(done['b']).toBe(done['b!undo']);
   });
@@ -118,16 +111,16 @@ describe('an event that ends', () => {
 
   test('interrupts the wait and runs its handler, which undoes what it chooses (IN10)', async () => {
     const id = await open('grabAndWait');
-    await opened(id, 'decide');
+    await kit.opened(id, 'decide');
     await shut(id);
     expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['shut: by the platform'] });
-    expect(await executed(id)).toEqual({ a: 1, b: 1, 'b!undo': 1 });
+    expect(await kit.executions(id)).toEqual({ a: 1, b: 1, 'b!undo': 1 });
     expect((await kit.pool.query('select status from tasks where case_id = $1', [id])).rows).toEqual([{ status: 'withdrawn' }]);
   });
 
   test('past no return is an ordinary event (IN10)', async () => {
     const id = await open('noReturn');
-    await opened(id, 'decide');
+    await kit.opened(id, 'decide');
     await shut(id);
     await kit.decide(id, 'decide', { answer: 'yes' });
     expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['yes'] });
@@ -137,14 +130,14 @@ describe('an event that ends', () => {
 describe('branches', () => {
   test('first: a person before the event wins, and the event is left alone', async () => {
     const id = await open('first');
-    await opened(id, 'person/decide');
+    await kit.opened(id, 'person/decide');
     await kit.decide(id, 'person/decide', { answer: 'yes' });
     expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['person', 'yes'] });
   });
 
   test('first: an event wins, and the other branch’s task is closed as lost', async () => {
     const id = await open('first');
-    await opened(id, 'person/decide');
+    await kit.opened(id, 'person/decide');
     await kit.send({ source: 'upstream', eventId: `said-${id}`, kind: 'event', name: 'said', caseId: id, body: { words: 'hello' } });
     expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['bell', 'hello'] });
     expect((await kit.pool.query('select status from tasks where case_id = $1', [id])).rows).toEqual([{ status: 'lost' }]);
@@ -152,7 +145,7 @@ describe('branches', () => {
 
   test('first: a decision that was written before the event was taken in wins over it (HT3)', async () => {
     const id = await open('first');
-    await opened(id, 'person/decide');
+    await kit.opened(id, 'person/decide');
     // The decision's row is written and not delivered; the event is.
     await kit.pool.query(
       `update tasks set status = 'done', decided_by = 'wang', decided_role = 'agent', decided_at = now(), form = '{"answer":"no"}', closed_at = now() where case_id = $1`,
@@ -164,7 +157,7 @@ describe('branches', () => {
 
   test('all: every branch in parallel, an effect beside a task', async () => {
     const id = await open('all');
-    await opened(id, 'right/decide');
+    await kit.opened(id, 'right/decide');
     await kit.decide(id, 'right/decide', { answer: 'yes' });
     expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['left', 'yes'] });
   });
@@ -172,7 +165,7 @@ describe('branches', () => {
   test('each: a result per item, in order, one effect per item', async () => {
     const id = await open('each', { items: ['x', 'y', 'z'] });
     expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['x', 'y', 'z'] });
-    expect(await executed(id)).toEqual({ 'x/post': 1, 'y/post': 1, 'z/post': 1 });
+    expect(await kit.executions(id)).toEqual({ 'x/post': 1, 'y/post': 1, 'z/post': 1 });
   });
 });
 
@@ -185,7 +178,7 @@ describe('another case', () => {
       (found) => found !== undefined,
     );
     if (child === undefined) throw new Error('no child');
-    await opened(child, 'run');
+    await kit.opened(child, 'run');
     await kit.decide(child, 'run', { found: 'milk' });
     expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['milk'] });
   });
@@ -248,10 +241,10 @@ describe('events', () => {
   test('left over from one round are not taken by the next round’s wait (IN9)', async () => {
     const id = await open('rounds');
     const say = (n: string) => kit.send({ source: 'upstream', eventId: `${id}-${n}`, kind: 'event', name: 'said', caseId: id, body: { words: n } });
-    await opened(id, 'round-1/decide');
+    await kit.opened(id, 'round-1/decide');
     await kit.decide(id, 'round-1/decide', { answer: 'yes' });
     await say('one');
-    await opened(id, 'round-2/decide');
+    await kit.opened(id, 'round-2/decide');
     await say('left over');
     await kit.decide(id, 'round-2/decide', { answer: 'yes' });
     await say('two');
