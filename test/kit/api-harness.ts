@@ -1,5 +1,5 @@
 /** The app on a real Postgres with a Temporal that only remembers what it was told. */
-import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
+import { createHash, generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -78,7 +78,9 @@ export interface ApiKit {
   stop(): Promise<void>;
 }
 
-export const webhookSecret = `whsec_${randomBytes(24).toString('base64')}`;
+const salt = randomBytes(16);
+/** Each source has a secret of its own. */
+export const secretOf = (source: string): string => `whsec_${createHash('sha256').update(salt).update(source).digest('base64')}`;
 const path = (...ids: string[]): string => ids.map(encodeURIComponent).join('/');
 export const caseUrl = (id: string, rest = ''): string => `/v1/cases/${path(id)}${rest}`;
 export const taskUrl = (id: string, rest = ''): string => `/v1/tasks/${path(id)}${rest}`;
@@ -100,7 +102,7 @@ export async function startApi(settings: { readonly ratePerMinute?: number } = {
     policy: loadPolicy(new URL('../../policies/default.yaml', import.meta.url).pathname),
     delivery: temporal,
     checkToken: await tokenCheck({ keyFile, issuer: ownIssuer, audience: ownAudience }),
-    webhookSecrets: (source) => (source in contracts ? [webhookSecret] : []),
+    webhookSecrets: (source) => (source in contracts ? [secretOf(source)] : []),
     master: masterKey(randomBytes(32).toString('base64')),
     log: pino({ level: 'info' }, { write: (line: string) => logged.push(line) }),
     metrics: new Registry(),
@@ -145,7 +147,7 @@ export async function startApi(settings: { readonly ratePerMinute?: number } = {
           'accept-language': 'en',
           'webhook-id': id,
           'webhook-timestamp': String(Math.floor(at.getTime() / 1000)),
-          'webhook-signature': new Webhook(webhookSecret).sign(id, at, text),
+          'webhook-signature': new Webhook(secretOf(source)).sign(id, at, text),
           ...headers,
         })
         .send(text);
