@@ -1,6 +1,7 @@
 import { chmod, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runCommand } from './cache.ts';
+import { runModule } from './programs.ts';
 import type { Say, Source } from './cache.ts';
 
 /** How long a download of some 40 MB may take on a slow line. */
@@ -13,7 +14,7 @@ export const sdkDownload = (kind: 'temporal' | 'test-server', version: string, p
     await runCommand(
       `Downloading ${program}`,
       process.execPath,
-      ['--import', 'tsx', join(import.meta.dirname, 'sdk-download.ts'), kind, version, empty],
+      [...runModule('cli/stack/sdk-download'), kind, version, empty],
       { limitMs: downloadLimitMs },
       say,
     );

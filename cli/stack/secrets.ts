@@ -42,7 +42,6 @@ export async function ensureSecrets(dataFolder: string, systems: readonly string
 
   await writeOnce(join(folder, 'codec.key'), `1:${key()}\n`);
   await writeOnce(join(folder, 'personal.key'), `${key()}\n`);
-  await writeOnce(join(folder, 'link.key'), `${key()}\n`);
   // Hexadecimal: it stands in a URL as it is.
   await writeOnce(join(folder, 'postgres.password'), randomBytes(24).toString('hex'));
   for (const system of systems) await writeOnce(join(folder, `webhook-${system}.secret`), `whsec_${key()}\n`);

@@ -10,6 +10,7 @@ import { tryLock } from './lock.ts';
 import { freePort, isFree } from './ports.ts';
 import { embeddedPostgres, ensureDatabase, urlOf } from './postgres.ts';
 import { refTo } from './processes.ts';
+import { root, runModule } from './programs.ts';
 import { ensureSecrets } from './secrets.ts';
 import { alreadyRuns, cleanUp, removeState, writeState } from './state.ts';
 import type { StackState } from './state.ts';
@@ -40,14 +41,13 @@ export interface Stack {
   readonly stop: () => Promise<void>;
 }
 
-const root = resolve(import.meta.dirname, '../..');
 const database = 'kefu';
 
 /** One of our own processes. */
-const ours = (name: string, file: string, env: Environment, ready: ChildSpec['ready']): ChildSpec => ({
+const ours = (name: string, module: string, env: Environment, ready: ChildSpec['ready']): ChildSpec => ({
   name,
   command: process.execPath,
-  args: ['--import', 'tsx', join(root, file)],
+  args: runModule(module),
   cwd: root,
   env,
   ready,
@@ -112,13 +112,10 @@ export async function startStack({ folder: given, port, host, policyFile, ports,
       PORT: String(apiPort),
       SYSTEMS_PORT: String(systemsPort),
       SYSTEMS_URL: systemsUrl,
-      API_URL: env['API_URL'] ?? api,
       WEBHOOK_URL: env['WEBHOOK_URL'] ?? `${api}/v1/webhooks`,
       POLICY_FILE: resolve(policyFile),
-      KEFU_DATA: folder,
       CODEC_KEY_FILE: join(secrets, 'codec.key'),
       PERSONAL_KEY_FILE: join(secrets, 'personal.key'),
-      LINK_KEY_FILE: join(secrets, 'link.key'),
       JWT_PRIVATE_KEY_FILE: join(secrets, 'jwt-private.pem'),
       JWT_PUBLIC_KEY_FILE: join(secrets, 'jwt-public.jwk.json'),
       WEBHOOK_SECRETS_DIR: secrets,
@@ -152,16 +149,17 @@ export async function startStack({ folder: given, port, host, policyFile, ports,
       const timed = async (what: string, work: () => Promise<void>): Promise<void> => {
         const started = Date.now();
         await work();
-        say(`${what} ready after ${((Date.now() - started) / 1000).toFixed(1)} s`);
+        say(`  ${what.padEnd(9)} ready after ${((Date.now() - started) / 1000).toFixed(1)} s`);
       };
-      const childEnv = { ...env, ...settings };
+      const bundle = join(root, 'workflow-bundle/workflows.js');
+      const childEnv = { ...env, ...settings, ...(existsSync(bundle) ? { WORKFLOW_BUNDLE: bundle } : {}) };
       if (ownDatabase === undefined) {
-        await timed('Postgres', async () => {
+        await timed('postgres', async () => {
           await supervisor.start(await embeddedPostgres({ folder: clusterFolder, password: postgresPassword, port: postgresPort, env, say }));
           await ensureDatabase(urlOf(postgresPort, postgresPassword, 'postgres'), database);
         });
       }
-      await timed('Tables', () => migrate(databaseUrl));
+      await timed('tables', () => migrate(databaseUrl));
       if (temporal.kind === 'program') {
         const options = {
           program: temporal.path,
@@ -171,13 +169,15 @@ export async function startStack({ folder: given, port, host, policyFile, ports,
           database: join(folder, 'temporal.db'),
           env,
         };
-        await timed('Temporal', () => supervisor.start(devServer(options)));
+        await timed('temporal', () => supervisor.start(devServer(options)));
       }
-      if (env['SYSTEMS_URL'] === undefined) {
-        await timed('Systems', () => supervisor.start(ours('systems', 'systems/server.ts', childEnv, answers(`${systemsUrl}/healthz`))));
-      }
-      await timed('Worker', () => supervisor.start(ours('worker', 'worker/main.ts', childEnv, saysReady)));
-      await timed('API', () => supervisor.start(ours('api', 'api/main.ts', childEnv, answers(`${api}/readyz`))));
+      // At once: none needs another to start, and each spends its first seconds loading.
+      const own = [
+        ...(env['SYSTEMS_URL'] === undefined ? [ours('systems', 'systems/server', childEnv, answers(`${systemsUrl}/healthz`))] : []),
+        ours('worker', 'worker/main', childEnv, saysReady),
+        ours('api', 'api/main', childEnv, answers(`${api}/readyz`)),
+      ];
+      await Promise.all(own.map((spec) => timed(spec.name, () => supervisor.start(spec))));
     } catch (error) {
       await stop();
       throw error;

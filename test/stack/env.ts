@@ -31,5 +31,12 @@ export function temporal(): { readonly address: string; readonly namespace: stri
  * A Temporal of one's own that skips time while somebody awaits a result. Its clock is one for all its workflows, so a test file starts its own (2 s)
  * and ends it with `teardown()`.
  */
-export const timeSkipping = (): Promise<TestWorkflowEnvironment> =>
-  TestWorkflowEnvironment.createTimeSkipping({ server: { executable: { type: 'existing-path', path: given(variables.testServer) } } });
+export async function timeSkipping(tries = 4): Promise<TestWorkflowEnvironment> {
+  try {
+    return await TestWorkflowEnvironment.createTimeSkipping({ server: { executable: { type: 'existing-path', path: given(variables.testServer) } } });
+  } catch (error) {
+    // The SDK gives Java five seconds to come up; on a busy machine of two cores it needs more, and less the next time, when its files are in memory.
+    if (tries === 1 || !(error instanceof Error && error.message.includes('did not start within'))) throw error;
+    return timeSkipping(tries - 1);
+  }
+}

@@ -74,12 +74,12 @@ describe('the keys of a data folder', () => {
   test('are made once, for their owner alone, and stay', async () => {
     const { folder: secrets, postgresPassword } = await ensureSecrets(folder, ['finance'], false);
     const read = (name: string): Promise<string> => readFile(join(secrets, name), 'utf8');
-    const names = ['codec.key', 'personal.key', 'link.key', 'jwt-private.pem', 'jwt-public.jwk.json', 'webhook-finance.secret'];
+    const names = ['codec.key', 'personal.key', 'jwt-private.pem', 'jwt-public.jwk.json', 'webhook-finance.secret'];
     const before = await Promise.all(names.map(read));
     expect(before[0]).toMatch(/^1:[A-Za-z0-9+/]{43}=\n$/);
-    expect(before[5]).toMatch(/^whsec_[A-Za-z0-9+/]{43}=\n$/);
-    expect(JSON.parse(before[4] ?? '')).toMatchObject({ kty: 'OKP', crv: 'Ed25519', alg: 'EdDSA' });
-    expect(before[4]).not.toContain('"d"');
+    expect(before[4]).toMatch(/^whsec_[A-Za-z0-9+/]{43}=\n$/);
+    expect(JSON.parse(before[3] ?? '')).toMatchObject({ kty: 'OKP', crv: 'Ed25519', alg: 'EdDSA' });
+    expect(before[3]).not.toContain('"d"');
     expect(await ensureSecrets(folder, ['finance', 'crm'], true)).toEqual({ folder: secrets, postgresPassword });
     expect(await Promise.all(names.map(read))).toEqual(before);
     expect(await read('webhook-crm.secret')).toMatch(/^whsec_/);

@@ -1,0 +1,26 @@
+/** `npm run build`: everything that runs without TypeScript, in `dist/`: the modules, the files they read, and the workflow bundle. */
+import { execFileSync } from 'node:child_process';
+import { cpSync, readdirSync, rmSync } from 'node:fs';
+import { extname, join, resolve } from 'node:path';
+
+const root = resolve(import.meta.dirname, '..');
+const dist = join(root, 'dist');
+/** The rooms whose modules read files that lie beside them: migrations, policies, messages, the sandbox's catalogue, the modules that fetch servers. */
+const roomsWithFiles = ['cli', 'db', 'policies', 'systems', 'workflows'];
+const compiledOrProse = new Set(['.ts', '.md']);
+
+const run = (...args: readonly string[]): void => {
+  execFileSync(process.execPath, args, { cwd: root, stdio: 'inherit' });
+};
+
+// A module that was deleted must not live on in the build.
+rmSync(dist, { recursive: true, force: true });
+run(join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json');
+for (const room of roomsWithFiles) {
+  for (const entry of readdirSync(join(root, room), { withFileTypes: true, recursive: true })) {
+    if (!entry.isFile() || compiledOrProse.has(extname(entry.name))) continue;
+    const file = join(entry.parentPath, entry.name);
+    cpSync(file, file.replace(root, dist));
+  }
+}
+run(join(dist, 'worker/bundle.js'));
