@@ -1,5 +1,6 @@
 /** The HTTP application: every route through the same gate (who, how often, may they, does it fit), every failure a problem. */
 import { randomUUID } from 'node:crypto';
+import { types } from 'node:util';
 import express, { type ErrorRequestHandler, type Express, type Request, type RequestHandler, type Response } from 'express';
 import { ipKeyGenerator, rateLimit } from 'express-rate-limit';
 import helmet from 'helmet';
@@ -233,7 +234,9 @@ const mustBeJson: RequestHandler = (request, _response, next) => {
 
 function tokenProblem(error: unknown): Problem {
   const keysAway =
-    error instanceof joseErrors.JWKSTimeout || error instanceof TypeError || (error instanceof joseErrors.JOSEError && error.code === 'ERR_JOSE_GENERIC');
+    error instanceof joseErrors.JWKSTimeout ||
+    (types.isNativeError(error) && error.name === 'TypeError') ||
+    (error instanceof joseErrors.JOSEError && error.code === 'ERR_JOSE_GENERIC');
   return keysAway
     ? new Problem('keysAway', {}, { headers: { 'Retry-After': retryAfter } })
     : new Problem('unauthenticated', {}, { headers: { 'WWW-Authenticate': 'Bearer' } });

@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import pg from 'pg';
 
 /** Something that runs statements: the pool, or a transaction. */
@@ -51,7 +52,8 @@ export async function inTransaction<T>(pool: Pool, work: (tx: Sql) => Promise<T>
 
 /** Whether Postgres cannot be reached or is going away, as opposed to refusing a statement. */
 export function isAway(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
+  // Not `instanceof`: Node's own errors are of another realm inside a test's.
+  if (!types.isNativeError(error)) return false;
   const code = 'code' in error ? String(error.code) : '';
   return (
     /^(08|57P0|53)/.test(code) ||
