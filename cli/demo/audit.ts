@@ -156,7 +156,7 @@ function* lostAccepted(row: AuditedCase, accepted: readonly Accepted[]): Generat
     }
     if (one.what === 'withdrawal') {
       const result = resultOf.safeParse(row.outcome).data?.result;
-      const heard = row.status === 'open' || row.status === 'withdrawn' || result === 'closedByPlatform' || entries('withdrawalRefused').length > 0;
+      const heard = row.status === 'open' || row.status === 'withdrawn' || result === 'closedByPlatform' || refusedInTime(row.timeline);
       if (entries('withdrawAsked').length === 0 || !heard) yield 'its withdrawal was accepted and came to nothing';
     }
   }
@@ -169,6 +169,12 @@ function* lostAccepted(row: AuditedCase, accepted: readonly Accepted[]): Generat
     const there = entries('event').filter((data) => data['event'] === event).length;
     if (there < different) yield `${different} events ${event} were accepted and ${there} are there`;
   }
+}
+
+/** A withdrawal may be refused past no return, or when the case was just ending; not while people still had work to begin. */
+function refusedInTime(timeline: AuditedCase['timeline']): boolean {
+  const at = timeline.findIndex(({ kind }) => kind === 'withdrawalRefused');
+  return at >= 0 && (timeline.slice(0, at).some(({ kind }) => kind === 'noReturn') || !timeline.slice(at).some(({ kind }) => kind === 'taskOpened'));
 }
 
 function* decidedTwice(accepted: readonly Accepted[]): Generator<string> {

@@ -81,6 +81,16 @@ describe('withdrawal', () => {
     expect(await kit.executions(id)).toEqual({ a: 1, post: 1 });
   });
 
+  test('that is there before the case has run at all ends it all the same, with nothing done', async () => {
+    await kit.stopWorker();
+    const id = await open('grabAndWait');
+    await withdraw(id);
+    await kit.startWorker();
+    expect(await kit.outcome(id)).toEqual({ result: 'withdrawn' });
+    expect(await kit.row(id)).toMatchObject({ status: 'withdrawn' });
+    expect(await kit.executions(id)).toEqual({});
+  });
+
   test('by "Cancel" in the Temporal UI is a withdrawal like any other', async () => {
     const id = await open('grabAndWait');
     await kit.opened(id, 'decide');

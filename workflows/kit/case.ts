@@ -614,12 +614,13 @@ export function defineCase<P extends ProcessDeclaration>(
   const on = (handlers[0] ?? {}) as Partial<Record<string, (c: Case<P>, payload: unknown) => Promise<Outcome<P> | Withdrawn>>>;
   const workflow = async (start: CaseStart<Input<P>>): Promise<Outcome<P> | Withdrawn> => {
     const run = new Run(start);
-    setHandler(defineSignal<[readonly Inbound[]]>(deliverSignal), (batch) => run.deliver(batch));
     const outer = CancellationScope.current();
     return CancellationScope.nonCancellable(async () => {
       const root = new Scope<P>(run, '');
       const main = new CancellationScope();
       run.interrupt = () => main.cancel();
+      // Only now: what came with the start is handed over at once, and may be a withdrawal.
+      setHandler(defineSignal<[readonly Inbound[]]>(deliverSignal), (batch) => run.deliver(batch));
       // An operator's "Cancel" in the Temporal UI is a withdrawal like any other: refused past no return.
       outer.cancelRequested.catch(() => run.deliver([{ id: 'cancel', at: instant(Date.now()), kind: 'withdraw', reason: 'cancelled by an operator' }]));
       void writeMarks(run);
