@@ -79,10 +79,12 @@ async function totals(systems: Caller, source: string): Promise<string[]> {
     }
     if (orders.length < 500) break;
   }
-  return [...by].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([name, { count, paid, refunded, currency }]) => {
-    const amount = (minor: number): string => amountText(minor, currency).padStart(16);
-    return `  ${(name.split(' ')[0] ?? '').padEnd(10)} ${String(count).padStart(6)} orders ${amount(paid)} paid ${amount(refunded)} refunded`;
-  });
+  return [...by]
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, { count, paid, refunded, currency }]) => {
+      const amount = (minor: number): string => amountText(minor, currency).padStart(16);
+      return `  ${(name.split(' ')[0] ?? '').padEnd(10)} ${String(count).padStart(6)} orders ${amount(paid)} paid ${amount(refunded)} refunded`;
+    });
 }
 
 async function main(): Promise<void> {
