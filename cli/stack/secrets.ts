@@ -21,29 +21,27 @@ async function writeOnce(file: string, text: string): Promise<void> {
   }
 }
 
-export interface Secrets {
-  readonly folder: string;
-  readonly postgresPassword: string;
+/** Keys that open what was sealed with them, and nothing else does. */
+const sealing = ['codec.key', 'personal.key'];
+
+function refuseLost(folder: string, files: readonly string[]): void {
+  const lost = files.filter((name) => !existsSync(join(folder, name)));
+  if (lost.length > 0)
+    throw new Error(
+      `${folder} has lost ${lost.join(', ')}, and the data beside it cannot be read without. Put it back from a backup, or begin with an empty folder: --data FOLDER.`,
+    );
 }
 
 /**
  * The folder of the keys, with every key in it. `holdsData`: what is in the data folder was sealed with them already, so one that is missing is not made
- * anew but asked back: nothing else opens what it sealed.
+ * anew but asked back.
  */
-export async function ensureSecrets(dataFolder: string, systems: readonly string[], holdsData: boolean): Promise<Secrets> {
+export async function ensureSecrets(dataFolder: string, systems: readonly string[], holdsData: boolean): Promise<string> {
   const folder = join(dataFolder, 'secrets');
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const sealing = ['codec.key', 'personal.key', 'postgres.password'];
-  const missing = sealing.filter((name) => !existsSync(join(folder, name)));
-  if (holdsData && missing.length > 0)
-    throw new Error(
-      `${folder} has lost ${missing.join(', ')}, and the data in ${dataFolder} cannot be read without. Put it back from a backup, or begin with an empty folder: --data FOLDER.`,
-    );
-
+  if (holdsData) refuseLost(folder, sealing);
   await writeOnce(join(folder, 'codec.key'), `1:${key()}\n`);
   await writeOnce(join(folder, 'personal.key'), `${key()}\n`);
-  // Hexadecimal: it stands in a URL as it is.
-  await writeOnce(join(folder, 'postgres.password'), randomBytes(24).toString('hex'));
   for (const system of systems) await writeOnce(join(folder, `webhook-${system}.secret`), `whsec_${key()}\n`);
   const [privateFile, publicFile] = [join(folder, 'jwt-private.pem'), join(folder, 'jwt-public.jwk.json')];
   if (!existsSync(privateFile) || !existsSync(publicFile)) {
@@ -55,5 +53,14 @@ export async function ensureSecrets(dataFolder: string, systems: readonly string
     await writeOnce(publicFile, `${JSON.stringify({ ...jwk, alg: 'EdDSA', use: 'sig', kid: await calculateJwkThumbprint(jwk) })}\n`);
     await writeOnce(privateFile, await exportPKCS8(privateKey));
   }
-  return { folder, postgresPassword: (await readFile(join(folder, 'postgres.password'), 'utf8')).trim() };
+  return folder;
+}
+
+/** The embedded Postgres' password, made with its cluster. */
+export async function postgresPassword(secrets: string, holdsData: boolean): Promise<string> {
+  if (holdsData) refuseLost(secrets, ['postgres.password']);
+  const file = join(secrets, 'postgres.password');
+  // Hexadecimal: it stands in a URL as it is.
+  await writeOnce(file, randomBytes(24).toString('hex'));
+  return readFile(file, 'utf8');
 }

@@ -11,7 +11,7 @@ import { freePort, isFree } from './ports.ts';
 import { embeddedPostgres, ensureDatabase, urlOf } from './postgres.ts';
 import { refTo } from './processes.ts';
 import { root, runModule } from './programs.ts';
-import { ensureSecrets } from './secrets.ts';
+import { ensureSecrets, postgresPassword } from './secrets.ts';
 import { alreadyRuns, cleanUp, removeState, writeState } from './state.ts';
 import type { StackState } from './state.ts';
 import { Supervisor } from './supervisor.ts';
@@ -94,9 +94,11 @@ export async function startStack({ folder: given, port, host, policyFile, ports,
     const temporalUiPort = await claim("Temporal's page", '--temporal-ui-port', ports.temporalUi, '127.0.0.1');
 
     const clusterFolder = join(folder, 'postgres');
-    const { folder: secrets, postgresPassword } = await ensureSecrets(folder, Object.keys(systems), existsSync(clusterFolder));
+    const holdsData = existsSync(clusterFolder);
+    const secrets = await ensureSecrets(folder, Object.keys(systems), holdsData);
+    const password = await postgresPassword(secrets, holdsData);
     const ownDatabase = env['DATABASE_URL'];
-    const databaseUrl = ownDatabase ?? urlOf(postgresPort, postgresPassword, database);
+    const databaseUrl = ownDatabase ?? urlOf(postgresPort, password, database);
     const namespace = env['TEMPORAL_NAMESPACE'] ?? 'default';
     const temporalUi = temporal.kind === 'program' ? `http://127.0.0.1:${temporalUiPort}` : env['TEMPORAL_UI_URL'];
     // What listens everywhere is reached here by the loopback address.
@@ -155,8 +157,8 @@ export async function startStack({ folder: given, port, host, policyFile, ports,
       const childEnv = { ...env, ...settings, ...(existsSync(bundle) ? { WORKFLOW_BUNDLE: bundle } : {}) };
       if (ownDatabase === undefined) {
         await timed('postgres', async () => {
-          await supervisor.start(await embeddedPostgres({ folder: clusterFolder, password: postgresPassword, port: postgresPort, env, say }));
-          await ensureDatabase(urlOf(postgresPort, postgresPassword, 'postgres'), database);
+          await supervisor.start(await embeddedPostgres({ folder: clusterFolder, password, port: postgresPort, env, say }));
+          await ensureDatabase(urlOf(postgresPort, password, 'postgres'), database);
         });
       }
       await timed('tables', () => migrate(databaseUrl));

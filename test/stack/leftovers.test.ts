@@ -9,7 +9,7 @@ import { freePort } from '../../cli/stack/ports.ts';
 import { embeddedPostgres, ensureDatabase, urlOf, withClient } from '../../cli/stack/postgres.ts';
 import { isRunning, refTo } from '../../cli/stack/processes.ts';
 import type { ProcessRef } from '../../cli/stack/processes.ts';
-import { ensureSecrets } from '../../cli/stack/secrets.ts';
+import { ensureSecrets, postgresPassword } from '../../cli/stack/secrets.ts';
 import { cleanUp, readStack, removeState, stackFile, writeState } from '../../cli/stack/state.ts';
 import { Supervisor } from '../../cli/stack/supervisor.ts';
 
@@ -72,7 +72,8 @@ test('a stack.json that is no such thing is shown to a person, not guessed at', 
 
 describe('the keys of a data folder', () => {
   test('are made once, for their owner alone, and stay', async () => {
-    const { folder: secrets, postgresPassword } = await ensureSecrets(folder, ['finance'], false);
+    const secrets = await ensureSecrets(folder, ['finance'], false);
+    const password = await postgresPassword(secrets, false);
     const read = (name: string): Promise<string> => readFile(join(secrets, name), 'utf8');
     const names = ['codec.key', 'personal.key', 'jwt-private.pem', 'jwt-public.jwk.json', 'webhook-finance.secret'];
     const before = await Promise.all(names.map(read));
@@ -80,13 +81,14 @@ describe('the keys of a data folder', () => {
     expect(before[4]).toMatch(/^whsec_[A-Za-z0-9+/]{43}=\n$/);
     expect(JSON.parse(before[3] ?? '')).toMatchObject({ kty: 'OKP', crv: 'Ed25519', alg: 'EdDSA' });
     expect(before[3]).not.toContain('"d"');
-    expect(await ensureSecrets(folder, ['finance', 'crm'], true)).toEqual({ folder: secrets, postgresPassword });
+    expect(await ensureSecrets(folder, ['finance', 'crm'], true)).toBe(secrets);
+    expect(await postgresPassword(secrets, true)).toBe(password);
     expect(await Promise.all(names.map(read))).toEqual(before);
     expect(await read('webhook-crm.secret')).toMatch(/^whsec_/);
   });
 
   test('that sealed data are asked back when they are lost, not made anew', async () => {
-    const { folder: secrets } = await ensureSecrets(folder, [], false);
+    const secrets = await ensureSecrets(folder, [], false);
     await rm(join(secrets, 'codec.key'));
     await expect(ensureSecrets(folder, [], true)).rejects.toThrow(/has lost codec\.key, .*Put it back from a backup/);
     expect(existsSync(join(secrets, 'codec.key'))).toBe(false);
