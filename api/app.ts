@@ -38,10 +38,16 @@ interface Found {
   route?: Route;
   subject?: string;
   /** Why the token does not hold: answered once the rate of such requests was counted. */
-  refusal?: unknown;
+  refusal?: Problem;
   person?: Person;
 }
 const found = (response: Response): Found => response.locals as Found;
+
+const idHeader = 'X-Request-Id';
+function requestIdOf(response: Response): string {
+  const id = response.getHeader(idHeader);
+  return typeof id === 'string' ? id : '';
+}
 
 /** Every route of the API, from which both the app and its document are made. */
 export function apiRoutes(deps: AppDeps): Route[] {
@@ -77,7 +83,7 @@ export function createApp(deps: AppDeps): Express {
       genReqId: (request, response) => {
         const given = request.headers['x-request-id'];
         const id = typeof given === 'string' && /^[\w.-]{1,128}$/.test(given) ? given : randomUUID();
-        response.setHeader('X-Request-Id', id);
+        response.setHeader(idHeader, id);
         return id;
       },
       // Ids only: no address with its query, no header, no body. Any of them may hold personal data or a token.
@@ -121,7 +127,7 @@ export function createApp(deps: AppDeps): Express {
     limit: deps.ratePerMinute,
     standardHeaders: 'draft-8',
     legacyHeaders: false,
-    keyGenerator: (request, response) => found(response as Response).subject ?? ipKeyGenerator(request.ip ?? ''),
+    keyGenerator: (request, response) => found(response).subject ?? ipKeyGenerator(request.ip ?? ''),
     handler: (_request, _response, next) => next(new Problem('tooMany')),
   });
   const gate = createGate(deps, limiter);
@@ -200,7 +206,7 @@ function createGate({ pool, checkToken, log }: AppDeps, limiter: RequestHandler)
         // What is signed is parsed by its route, once the signature holds.
         body: rule === 'signed' ? request.body : parse(route.body, request.body ?? {}, ''),
         language,
-        requestId: String(request.id),
+        requestId: requestIdOf(response),
         log,
         request,
       };
@@ -290,7 +296,7 @@ const answerFailure =
       return;
     }
     const language = languageOf(request);
-    const body = problemBody(problem, language, String(request.id));
+    const body = problemBody(problem, language, requestIdOf(response));
     response
       .status(status)
       .set({ 'Cache-Control': 'no-store', 'Content-Language': language === 'zh' ? 'zh-CN' : 'en', Vary: 'Accept-Language', ...problem.headers })

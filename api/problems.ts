@@ -1,6 +1,5 @@
 /** Every problem this API answers with (RFC 9457), in one place: its status, and in words what it means and what to do. */
-import type { Refusal } from '../db/refused.ts';
-import { Refused } from '../db/refused.ts';
+import type { Refusal, Refused } from '../db/refused.ts';
 import type { Language, Text } from './language.ts';
 
 interface Kind {

@@ -46,7 +46,7 @@ const pinned =
   (algorithm: string, key: Awaited<ReturnType<typeof importJWK>>): JWTVerifyGetKey =>
   (header) => {
     if (header.alg !== algorithm) throw new Error(`signed with ${header.alg}, the key is for ${algorithm}`);
-    return key as Awaited<ReturnType<JWTVerifyGetKey>>;
+    return key;
   };
 
 /** Makes the check of a token: answers its subject; rejects when it is not ours, not for us, expired or forged. */

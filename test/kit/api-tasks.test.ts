@@ -47,10 +47,11 @@ describe('deciding', () => {
     const { of, id } = await newTask();
     const answers = await Promise.all([complete('li', id, { answer: 'yes' }), complete('zhao', id, { answer: 'no' }).set('Accept-Language', 'zh-CN')]);
     const [won, lost] = answers.toSorted((a, b) => a.status - b.status);
-    expect([won?.status, lost?.status]).toEqual([200, 409]);
-    const { task } = won?.body as { task: { decidedBy: string; form: object; decidedAt: string } };
-    expect(lost?.body).toMatchObject({ code: 'taskClosed', decided: { by: task.decidedBy, form: task.form, at: task.decidedAt } });
-    expect((lost?.body as { detail: string }).detail).toContain(task.decidedBy);
+    if (won === undefined || lost === undefined) throw new Error('two answers');
+    expect([won.status, lost.status]).toEqual([200, 409]);
+    const { task } = won.body as { task: { decidedBy: string; form: object; decidedAt: string } };
+    expect(lost.body).toMatchObject({ code: 'taskClosed', decided: { by: task.decidedBy, form: task.form, at: task.decidedAt } });
+    expect((lost.body as { detail: string }).detail).toContain(task.decidedBy);
     expect(signalled(of)).toHaveLength(1);
   });
 

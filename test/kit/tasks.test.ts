@@ -513,7 +513,7 @@ describe('words', () => {
       a.id,
       b.id,
     ]);
-    await expect(openSealed(pool, master, b.id)).rejects.toThrow();
+    await expect(openSealed(pool, master, b.id)).rejects.toThrow(/unable to authenticate/);
   });
 });
 

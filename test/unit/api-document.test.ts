@@ -106,7 +106,7 @@ test('every problem says in both languages what it means and what to do', () => 
     for (const text of [title.zh, detail.zh]) expect(text).toMatch(/\p{Script=Han}/u);
     for (const text of [title.en, detail.en]) expect(text).not.toMatch(/\p{Script=Han}/u);
     // The same facts are named in both.
-    const facts = (text: string) => [...text.matchAll(/\{(\w+)\}/g)].map((match) => match[1]).toSorted();
+    const facts = (text: string) => [...text.matchAll(/\{(\w+)\}/g)].map((match) => match[1] ?? '').toSorted((a, b) => (a < b ? -1 : 1));
     expect({ code, facts: facts(detail.en) }).toEqual({ code, facts: facts(detail.zh) });
   }
 });

@@ -104,6 +104,11 @@ const rooms: Record<string, { readonly file: string; readonly may: readonly stri
       '@temporalio/worker',
     ],
   },
+  'the calendar’s route': {
+    file: 'api/routes/calendar.ts',
+    may: ['../../activities/calendar.ts', '../../policies/duration.ts', '../route.ts'],
+    mayNot: ['../../activities/clock.ts', '../../worker/main.ts'],
+  },
   'the worker': { file: 'worker/main.ts', may: ['../activities/effects.ts', '@temporalio/worker'], mayNot: ['express', '../api/main.ts'] },
   'the command line': { file: 'cli/start.ts', may: ['../db/migrate.ts', 'node:fs'], mayNot: ['../test/run.ts'] },
 };
