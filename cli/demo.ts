@@ -1,6 +1,6 @@
 /** `npm run demo`: whole runs of the engine with everyone in them, and an audit at the end. */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, openSync, rmSync } from 'node:fs';
+import { mkdirSync, openSync, rmSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -9,6 +9,7 @@ import { Journal } from './demo/journal.ts';
 import { Progress, readRun, statusText, type RunState } from './demo/progress.ts';
 import { runFiles, runReturns } from './demo/returns.ts';
 import { startOwn, stateIfUp, stopOwn } from './demo/stack.ts';
+import { readTauFolder } from './import.ts';
 import { isRunning, refTo } from './stack/processes.ts';
 
 export const help = `npm run demo -- DEMO [options]
@@ -27,8 +28,8 @@ It starts a stack of its own on policies/demo.yaml (days become seconds), prints
   --kill             kills worker, API and Temporal by kill -9 while the cases run
   --kills N          how many times                                                                       (10)
   --concurrency N    cases at once                                                                        (48)
-  --data FOLDER      use the stack that runs on this folder (start it with --policy policies/demo.yaml)
-                     instead of one of the demo's own in .data/demo-SOURCE-SEED
+  --data FOLDER      where its stack keeps everything                                 (.data/demo-SOURCE-SEED)
+                     One that runs there already is used and left running; start it with --policy policies/demo.yaml
   --detach           run in the background
   --status           how far the run is that these options name
   --resume           go on with it where it was interrupted
@@ -113,14 +114,14 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   if (!resuming && before !== undefined) {
     if (before.phase !== 'ended') throw new Error(`This run was interrupted. Go on with --resume, or delete ${folder} for a new one.`);
-    if (options.data !== undefined) throw new Error(`These cases are on that stack already. Choose another --seed.`);
+    if (options.data !== undefined || !before.own) throw new Error('These cases are on that stack already. Choose another --seed.');
     // The folder is the demo's own, and its run has ended.
-    if (stateIfUp(folder) !== undefined) await stopOwn(folder);
+    await stopOwn(folder);
     rmSync(folder, { recursive: true });
   }
   if (mode === 'detach') return detach(argv, files.log);
   // What it was started with stands: another number of cases or kills would be another run.
-  return run(resuming && before !== undefined ? optionsSchema.parse(before.options) : options, folder, before);
+  return resuming && before !== undefined ? run(optionsSchema.parse(before.options), folder, before) : run(options, folder, undefined);
 }
 
 function detach(argv: readonly string[], log: string): number {
@@ -138,11 +139,10 @@ function detach(argv: readonly string[], log: string): number {
 }
 
 async function run(options: DemoOptions, folder: string, before: RunState | undefined): Promise<number> {
-  const own = options.data === undefined;
-  if (!own && stateIfUp(folder) === undefined)
-    throw new Error(`No stack runs on ${folder}. Start it: npm start -- --data ${folder} --policy policies/demo.yaml`);
-  if (options.source === 'tau-retail' && !existsSync(options.folder))
-    throw new Error(`${options.folder} is not there. Name the folder of tau-retail with --folder, or take --source own.`);
+  const running = stateIfUp(folder);
+  // Ours to end is what we start, or started before we were interrupted.
+  const own = before?.own ?? running === undefined;
+  const tauRetail = options.source === 'tau-retail' ? await readTauFolder(resolve(options.folder)) : undefined;
   const self = refTo(process.pid);
   if (self === undefined) throw new Error('This process cannot be told from others: is /proc mounted?');
 
@@ -156,6 +156,7 @@ async function run(options: DemoOptions, folder: string, before: RunState | unde
   const files = runFiles(folder, options.source, options.seed);
   const progress = new Progress(files.state, {
     options: Object.fromEntries(Object.entries(options).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]))),
+    own,
     process: self,
     startedAt: before?.startedAt ?? new Date().toISOString(),
     phase: 'stack',
@@ -168,9 +169,9 @@ async function run(options: DemoOptions, folder: string, before: RunState | unde
   });
   try {
     const say = (line: string): void => progress.say(line);
-    const stack = stateIfUp(folder) ?? (await startOwn(folder, say, stopping.signal));
+    const stack = running ?? (await startOwn(folder, say, stopping.signal));
     const { lines, ok } = await runReturns(
-      { ...options, folder, files: resolve(options.folder), kills: options.kill ? options.kills : 0, own },
+      { ...options, folder, files: tauRetail, kills: options.kill ? options.kills : 0, own },
       stack,
       progress,
       new Journal(files.journal),

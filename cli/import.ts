@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { loadCounts, type LoadCounts } from '../systems/orders/load.ts';
-import { tauFiles } from '../systems/orders/tau-retail.ts';
+import { tauFiles, type TauFiles } from '../systems/orders/tau-retail.ts';
 import { Caller } from './demo/calls.ts';
 import { amountText } from './demo/report.ts';
 import { readStack } from './stack/state.ts';
@@ -22,8 +22,8 @@ changes nothing.
 
 const names = ['orders', 'users', 'products'] as const;
 
-/** Reads the three files; the error names what is missing or does not fit. */
-async function readFolder(folder: string): Promise<z.output<typeof tauFiles>> {
+/** Reads the three files of tau-retail; the error names what is missing or does not fit. */
+export async function readTauFolder(folder: string): Promise<TauFiles> {
   const read = async (name: (typeof names)[number]): Promise<unknown> => {
     const file = join(folder, `${name}.json`);
     let text: string;
@@ -46,11 +46,9 @@ async function readFolder(folder: string): Promise<z.output<typeof tauFiles>> {
   throw new Error(`${folder} does not hold tau-retail as it should:\n${first.join('\n')}`);
 }
 
-/** Sends a tau-retail folder to the sandbox. Throws, saying why, when the folder or the data does not fit. */
-export async function importTauRetail(systems: Caller, folder: string, seed: number): Promise<LoadCounts> {
-  const files = await readFolder(folder);
-  return systems.send('POST', '/orders/import', { source: 'tau-retail', seed, files }, loadCounts);
-}
+/** Sends tau-retail to the sandbox. */
+export const importTauRetail = (systems: Caller, files: TauFiles, seed: number): Promise<LoadCounts> =>
+  systems.send('POST', '/orders/import', { source: 'tau-retail', seed, files }, loadCounts);
 
 const orderRows = z.object({
   orders: z.array(
@@ -100,9 +98,10 @@ async function main(): Promise<void> {
   const seed = Number(values.seed);
   if (!Number.isSafeInteger(seed)) throw new Error(`--seed ${values.seed}: a seed is a whole number.`);
   const { urls } = readStack(resolve(values.data));
+  const files = await readTauFolder(resolve(folder));
   // The stack runs: what does not answer now is not waited for as in a demo.
   const systems = new Caller({ url: () => urls.systems, patienceMs: 10_000 });
-  const { orders, newOrders, customers, products, unavailable } = await importTauRetail(systems, resolve(folder), seed);
+  const { orders, newOrders, customers, products, unavailable } = await importTauRetail(systems, files, seed);
   console.log(`${orders} orders (${newOrders} new), ${customers} customers, ${products} variants (${unavailable} of them not in stock):`);
   for (const line of await totals(systems, source)) console.log(line);
 }

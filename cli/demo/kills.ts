@@ -13,10 +13,10 @@ export interface PlannedKill {
   readonly at: number;
 }
 
-/** Kills over the whole run, every kind as often as the others give or take one; the same seed kills the same. */
-export function planKills(seed: number, count: number): readonly PlannedKill[] {
+/** Kills over the whole run, every kind as often as the others give or take one; the same seed kills the same. `there`: what the stack runs itself. */
+export function planKills(seed: number, count: number, there: readonly Target[] = targets): readonly PlannedKill[] {
   const draw = drawsFrom(seed);
-  const kinds = Array.from({ length: count }, (_, i) => targets[i % targets.length] ?? 'worker');
+  const kinds = Array.from({ length: count }, (_, i) => there[i % there.length] ?? 'worker');
   for (let i = kinds.length - 1; i > 0; i--) {
     const j = Math.floor(draw() * (i + 1));
     [kinds[i], kinds[j]] = [kinds[j] ?? 'worker', kinds[i] ?? 'worker'];

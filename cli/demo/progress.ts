@@ -18,6 +18,8 @@ const phaseText: Readonly<Record<Phase, string>> = {
 export const runState = z.object({
   /** What it was started with, so that `--resume` asks for nothing. */
   options: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
+  /** Whether the stack is the demo's to end. */
+  own: z.boolean(),
   process: z.object({ pid: z.int(), started: z.string() }),
   startedAt: z.string(),
   phase: z.enum(phases),

@@ -11,6 +11,7 @@ import { loadPolicy } from '../../policies/load.ts';
 import { policyFor, windowOf } from '../../policies/lookup.ts';
 import { orders as ordersContract, type OrderFacts } from '../../systems/orders/contract.ts';
 import { systems as systemContracts } from '../../systems/index.ts';
+import type { TauFiles } from '../../systems/orders/tau-retail.ts';
 import type { Role } from '../../values/role.ts';
 import { importTauRetail } from '../import.ts';
 import type { StackState } from '../stack/state.ts';
@@ -18,7 +19,7 @@ import { bank, desk, Mail, nap, play, watchEnds, type Person, type Scene } from 
 import { audit, auditLine, type AuditedCase, type AuditedOrder, type AuditRows, type LedgerEntry } from './audit.ts';
 import { Caller } from './calls.ts';
 import type { Journal } from './journal.ts';
-import { killAlong, planKills } from './kills.ts';
+import { killAlong, planKills, targets, type PlannedKill } from './kills.ts';
 import { planReturn, type Plan } from './plan.ts';
 import type { Progress } from './progress.ts';
 import { report } from './report.ts';
@@ -26,8 +27,8 @@ import { report } from './report.ts';
 export interface ReturnsOptions {
   readonly folder: string;
   readonly source: 'tau-retail' | 'own';
-  /** Where the source's files are; tau-retail only. */
-  readonly files: string;
+  /** What is to be loaded first; absent for the own shops, which are there. */
+  readonly files: TauFiles | undefined;
   readonly cases: number;
   readonly seed: number;
   readonly kills: number;
@@ -72,7 +73,7 @@ export async function runReturns(
     );
 
   progress.set({ phase: 'import' });
-  if (options.source === 'tau-retail') {
+  if (options.files) {
     const { orders, newOrders } = await importTauRetail(systems, options.files, options.seed);
     progress.say(`${orders} orders of tau-retail, ${newOrders} of them new.`);
   }
@@ -102,7 +103,9 @@ export async function runReturns(
   };
   setMaxListeners(0, scene.signal);
   progress.set({ phase: 'cases', cases: plans.size, killsWanted: options.kills, kills: journal.kills.length });
-  await runCases(scene, options, progress);
+  const there = targets.filter((target) => stack.processes[target] !== undefined);
+  if (options.kills > 0 && there.length < targets.length) progress.say(`Only ${there.join(' and ')} are killed: the rest is not this stack's.`);
+  await runCases(scene, options, planKills(options.seed, options.kills, there), progress);
   acting.abort();
 
   progress.set({ phase: 'quiet' });
@@ -163,7 +166,7 @@ async function cast(folder: string, stack: StackState, signal: AbortSignal): Pro
 }
 
 /** Plays every case, so many at a time, with everyone at their desks; returns when all have ended or nothing moves any more. */
-async function runCases(scene: Scene, options: ReturnsOptions, progress: Progress): Promise<void> {
+async function runCases(scene: Scene, options: ReturnsOptions, kills: readonly PlannedKill[], progress: Progress): Promise<void> {
   const { plans, journal, signal } = scene;
   const mail = new Mail();
   const stop = new AbortController();
@@ -193,7 +196,7 @@ async function runCases(scene: Scene, options: ReturnsOptions, progress: Progres
     ),
     killAlong({
       folder: options.folder,
-      plan: planKills(options.seed, options.kills),
+      plan: kills,
       journal,
       done: () => (journal.started.size + ended.size) / (2 * plans.size),
       onKill: (kill, pid) => progress.say(`kill -9 ${pid} (${kill.process}), with ${journal.started.size - ended.size} cases waiting`),
@@ -201,8 +204,9 @@ async function runCases(scene: Scene, options: ReturnsOptions, progress: Progres
     }),
   ];
 
-  // What was started before goes on first.
-  const queue = [...plans.values()].toSorted((a, b) => Number(journal.started.has(b.caseId)) - Number(journal.started.has(a.caseId)));
+  // What was started before goes on first; then those that wait out a window, so that the run does not end in waiting for the last of them.
+  const rank = (plan: Plan): number => (journal.started.has(plan.caseId) ? 0 : plan.branch === 'neverSent' || plan.branch === 'evidenceNever' ? 1 : 2);
+  const queue = [...plans.values()].toSorted((a, b) => rank(a) - rank(b));
   const slot = async (): Promise<void> => {
     for (let plan = queue.shift(); plan !== undefined; plan = queue.shift()) {
       if (around.signal.aborted) return;

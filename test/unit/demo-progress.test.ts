@@ -8,6 +8,7 @@ import { refTo } from '../../cli/stack/processes.ts';
 
 const state: RunState = {
   options: { demo: 'returns', seed: 1 },
+  own: true,
   process: refTo(process.pid) ?? { pid: 0, started: '' },
   startedAt: '2026-11-23T03:00:00.000Z',
   phase: 'cases',
