@@ -112,7 +112,7 @@ async function returned(c: C, payer: string): Promise<(Parcel & { by: 'label' | 
   let own: Payload<ReturnExchange, 'ownCourier'> | undefined;
   for (let late = false, n = 1; ; n++) {
     const b = c.in(`parcel-${n}`);
-    const next = await b.first({ parcel: (w) => w.event('parcelReceived', { until }), own: (w) => w.event('ownCourier', { until }) });
+    const next = await b.first({ parcel: (w) => w.event('parcelReceived', { until }), own: (w) => w.event('ownCourier') });
     if (next.value === undefined) {
       // A parcel that a carrier has when the window ends gets its time once more.
       if (late || !(await underWay(b, own?.trackingNo ?? label.trackingNo))) return undefined;
