@@ -16,8 +16,8 @@ import { policyOf, type Engine } from './context.ts';
 import { renderMessage, type Locale, type Rendered } from './messages.ts';
 import { Temporal } from 'temporal-polyfill';
 
-/** A message to a role and its text to a customer wait for the same systems: 10 s is longer than any of them needs. */
-const timeoutMs = 10_000;
+/** Longer than a contact, a consent or a send takes anywhere; five of them stay below what a job may take (db/jobs.ts). */
+const timeoutMs = 5000;
 
 /** The kit's own notices, in the shape of a process that declares nothing but messages. */
 const notices: RegisteredProcess = {
