@@ -272,6 +272,8 @@ function asProblem(error: unknown): Problem {
   // Statement time-out, serialization failure, deadlock: rolled back, and to be tried again.
   if (error instanceof pg.DatabaseError && ['57014', '40001', '40P01', '55P03'].includes(error.code ?? ''))
     return new Problem('busy', {}, { headers: { 'Retry-After': '1' } });
+  // Data exception: what was sent passed our schemas and is still no value that Postgres knows.
+  if (error instanceof pg.DatabaseError && error.code?.startsWith('22')) return new Problem('malformed');
   const { status, type } = (typeof error === 'object' && error !== null ? error : {}) as { status?: unknown; type?: unknown };
   if (typeof type === 'string' && Object.hasOwn(ofParser, type)) return new Problem(ofParser[type] ?? 'malformed');
   if (typeof status === 'number' && status >= 400 && status < 500) return new Problem('malformed');
@@ -290,7 +292,9 @@ const answerFailure =
   (error: unknown, request, response, _next) => {
     const problem = asProblem(error);
     const { status } = problems[problem.code];
-    if (status === 500) log.error({ request: request.id, operation: found(response).route?.id, error: loggable(error) }, 'a fault');
+    // A data exception is the caller's to mend, and shows a schema of ours that lets too much pass.
+    if (status === 500 || error instanceof pg.DatabaseError)
+      log.error({ request: request.id, operation: found(response).route?.id, error: loggable(error) }, 'a fault');
     if (response.headersSent) {
       response.destroy();
       return;

@@ -10,7 +10,7 @@ const cursorText = z
   .transform((text, context): Keyset => {
     try {
       const [at, id] = keyset.parse(JSON.parse(Buffer.from(text, 'base64url').toString()));
-      if (Number.isNaN(Date.parse(at)) && !/^\d+$/.test(at)) throw new RangeError('no place in a list');
+      if (!/^(\d{1,15}|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?[+-]\d\d(:?\d\d)?)$/.test(at)) throw new RangeError('no place in a list');
       return [at, id];
     } catch {
       context.addIssue({ code: 'custom', message: 'not a cursor of this list: take it from `next` of the page before' });

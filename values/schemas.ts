@@ -8,9 +8,18 @@ export const moneySchema = z
   .object({ minor: z.int().min(0), currency: z.string().regex(/^[A-Z]{3}$/, 'an ISO 4217 code such as CNY') })
   .meta({ id: 'Money', description: 'Integer minor units (分, cents) and ISO 4217 currency' }) satisfies z.ZodType<Money>;
 
+/** No case is about a time outside these, and neither every calendar nor Postgres knows all the years that ISO 8601 can write. */
+const years = { from: 1900, to: 2200 };
+const known = (text: string): boolean => {
+  const year = new Date(Date.parse(text)).getUTCFullYear();
+  return year >= years.from && year < years.to;
+};
+
 /** ISO 8601 with offset in, UTC with milliseconds out. */
 export const instantSchema = z.iso
-  .datetime({ offset: true })
+  // `abort`: what is no date-time is not converted either.
+  .datetime({ offset: true, abort: true })
+  .refine(known, { error: `a date-time from ${years.from} to ${years.to}`, abort: true })
   .overwrite((text) => parseInstant(text))
   .meta({ id: 'Instant', description: 'ISO 8601 date-time with offset' }) as unknown as z.ZodType<Instant, string>;
 

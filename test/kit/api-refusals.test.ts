@@ -146,6 +146,16 @@ describe('a request that', () => {
     isProblem(await kit.as('li').post(taskUrl(open, '/complete'), { form: { answer: 'perhaps' } }), 'invalid');
   });
 
+  test('names a time or a place in a list that does not exist is refused', async () => {
+    for (const at of ['', 'tomorrow', '2026-02-30T00:00:00Z', '2026-11-23T10:00:00', '9999-12-31T23:59:59-14:00', '0000-01-01T00:00:00Z'])
+      isProblem(await kit.as('platform').post(caseUrl(of, '/events/said'), { eventId: 'e', payload: { words: 'x' }, at }), 'invalid');
+    for (const place of [['infinity', ''], ['1', 7], 'x', ['99999999999999999999', '']])
+      isProblem(await kit.as('li').get(`/v1/cases?cursor=${Buffer.from(JSON.stringify(place)).toString('base64url')}`), 'invalid');
+    // Of another list, or well-formed and no date: Postgres says so.
+    for (const place of ['["17",""]', '["2026-02-31 00:00:00+00",""]'])
+      isProblem(await kit.as('li').get(`/v1/cases?cursor=${Buffer.from(place).toString('base64url')}`), 'malformed');
+  });
+
   test('names an unknown process, case, task or address is refused', async () => {
     isProblem(await kit.as('platform').post('/v1/processes/never/cases', { input: {} }), 'unknownProcess');
     isProblem(await kit.as('platform').post('/v1/processes/__proto__/cases', { input: {} }), 'unknownProcess');
