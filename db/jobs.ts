@@ -44,3 +44,17 @@ export async function freeHeldJobs(sql: Sql): Promise<number> {
   await sql.query('select graphile_worker.force_unlock_workers($1)', [found.held]);
   return found.n;
 }
+
+/**
+ * Gives back what workers have had for longer than `afterMs` milliseconds, and says how many workers had something: graphile-worker itself takes one for dead
+ * after four hours only. Where one is slow and alive, its job runs twice, which every job here is made for. Served by index kefu_jobs_locked.
+ */
+export async function unlockJobs(sql: Sql, afterMs: number): Promise<number> {
+  const { rows } = await sql.query<{ dead: string[] }>(
+    `select coalesce(array_agg(distinct locked_by), '{}') as dead from graphile_worker._private_jobs where locked_at < now() - $1 * interval '1 millisecond'`,
+    [afterMs],
+  );
+  const dead = rows[0]?.dead ?? [];
+  if (dead.length > 0) await sql.query('select graphile_worker.force_unlock_workers($1)', [dead]);
+  return dead.length;
+}

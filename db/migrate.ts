@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { runMigrations as migrateJobs } from 'graphile-worker';
 import { runner } from 'node-pg-migrate';
+import pg from 'pg';
 
 /** Brings a database to the newest schema: ours and the job queue's. Several at once wait for each other. */
 export async function migrate(databaseUrl: string): Promise<void> {
@@ -14,4 +15,12 @@ export async function migrate(databaseUrl: string): Promise<void> {
     log: () => undefined,
   });
   await migrateJobs({ connectionString: databaseUrl });
+  const client = new pg.Client({ connectionString: databaseUrl });
+  await client.connect();
+  try {
+    // What workers hold is looked at again and again, among a waiting job for every clock that runs.
+    await client.query('create index if not exists kefu_jobs_locked on graphile_worker._private_jobs (locked_at) where locked_at is not null');
+  } finally {
+    await client.end();
+  }
 }

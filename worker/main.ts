@@ -1,9 +1,7 @@
 /** The worker process: hosts workflows and activities, sends the outbox, sweeps. Any number may run. */
 import { readFileSync } from 'node:fs';
 import { NativeConnection, Runtime, Worker } from '@temporalio/worker';
-import { run as runJobs } from 'graphile-worker';
 import { createActivities } from '../activities/index.ts';
-import { jobHandlers } from '../activities/jobs.ts';
 import { publishPolicy } from '../db/policies.ts';
 import { connectPool } from '../db/pool.ts';
 import { readCodecKeys, sealingCodec } from '../delivery/codec.ts';
@@ -13,6 +11,7 @@ import { taskQueue } from '../workflows/kit/protocol.ts';
 import { bundleWorkflows } from './bundle.ts';
 import { readConfig } from './config.ts';
 import { createEngine } from './engine.ts';
+import { startJobs } from './jobs.ts';
 import { registerSearchAttributes } from './search-attributes.ts';
 import { startSweeping } from './sweeps.ts';
 
@@ -38,8 +37,7 @@ const worker = await Worker.create({
   // Running activities finish before the process ends; the supervisor kills it after 10 s.
   shutdownGraceTime: '5s',
 });
-// Its own connections: it holds one to listen on, which our short time-outs would end.
-const jobs = await runJobs({ connectionString: config.DATABASE_URL, concurrency: 4, pollInterval: 2000, noHandleSignals: true, taskList: jobHandlers(engine) });
+const jobs = await startJobs(engine, config.DATABASE_URL);
 const sweeping = startSweeping(engine);
 
 const stop = (): void => {
