@@ -222,7 +222,12 @@ async function runCases(scene: Scene, options: ReturnsOptions, kills: readonly P
       running.delete(plan.caseId);
     }
   };
-  const slots = Promise.all(Array.from({ length: options.concurrency }, slot)).then(() => stop.abort());
+  let fault: unknown;
+  const slots = Promise.all(Array.from({ length: options.concurrency }, slot)).finally(() => stop.abort());
+  const all = Promise.all([slots, ...others]).catch((error: unknown) => {
+    fault = error;
+    stop.abort();
+  });
   while (!around.signal.aborted) {
     count();
     if (Date.now() - moved > stillMs) {
@@ -231,8 +236,9 @@ async function runCases(scene: Scene, options: ReturnsOptions, kills: readonly P
     }
     await nap(250, around.signal);
   }
-  await Promise.all([slots, ...others]);
+  await all;
   signal.throwIfAborted();
+  if (fault !== undefined) throw fault;
   count();
 }
 

@@ -1,6 +1,6 @@
 /** The stack that a demo runs on: one of its own in seconds' time, or one that runs already. */
 import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, fstatSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { freePort } from '../stack/ports.ts';
 import { endGroup, isRunning, refTo } from '../stack/processes.ts';
@@ -16,6 +16,7 @@ export async function startOwn(folder: string, say: (line: string) => void, sign
   mkdirSync(join(folder, 'logs'), { recursive: true });
   const log = join(folder, 'logs', 'start.log');
   const file = openSync(log, 'a');
+  const from = fstatSync(file).size;
   const args = [
     '--import',
     'tsx',
@@ -35,12 +36,13 @@ export async function startOwn(folder: string, say: (line: string) => void, sign
   let told = '';
   for (const since = Date.now(); ;) {
     signal.throwIfAborted();
-    const lines = readFileSync(log, 'utf8').trimEnd().split('\n');
+    const lines = readFileSync(log).subarray(from).toString('utf8').trimEnd().split('\n');
     if (ended) throw new Error(`The stack did not start. The end of ${log}:\n${lines.slice(-15).join('\n')}`);
+    // Not before all of it is: what dies while it comes up for the first time is not restarted.
+    const state = lines.some((line) => line.includes('is ready after')) ? stateIfUp(folder) : undefined;
+    if (state !== undefined) return state;
     const last = lines.at(-1) ?? '';
     if (last !== told) say((told = last));
-    const state = stateIfUp(folder);
-    if (state !== undefined && (await answers(`${state.urls.api}/readyz`))) return state;
     if (Date.now() - since > upWithinMs) throw new Error(`The stack was not up within ${upWithinMs / 60_000} minutes. See ${log}`);
     await nap(200, signal);
   }
@@ -54,14 +56,6 @@ export function stateIfUp(folder: string): StackState | undefined {
     return undefined;
   }
 }
-
-const answers = async (url: string): Promise<boolean> => {
-  try {
-    return (await fetch(url, { signal: AbortSignal.timeout(2000) })).ok;
-  } catch {
-    return false;
-  }
-};
 
 /** Ends a stack of our own, wherever its start was made. */
 export async function stopOwn(folder: string): Promise<void> {

@@ -58,7 +58,7 @@ describe('demo', () => {
   });
 
   test.each([
-    [['returns', '--source', 'tau-retail', '--folder', 'nowhere'], 'nowhere is not there'],
+    [['returns', '--source', 'tau-retail', '--folder', 'nowhere'], 'nowhere/orders.json is not there'],
     [['returns', '--resume'], 'There is nothing to go on with'],
     [['returns', '--status'], 'No such run'],
   ])('%j says what to do', async (args, words) => {
