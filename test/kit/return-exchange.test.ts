@@ -221,18 +221,30 @@ describe('the review', () => {
     expect(await kit.rows('select 1 from tasks where case_id = any($1)', [unknownOrder, unknownLine])).toEqual([]);
   });
 
-  test('cannot give a unit to two cases: the second one is rejected, and may come again when the first has let go', async () => {
-    const orderId = await r.buy();
-    const [first, second] = [await r.ask(orderId), await r.ask(orderId)];
-    await r.decide(first, 'review-1/review', r.approve());
-    await r.label(first);
-    await r.decide(second, 'review-1/review', r.approve());
-    expect(await kit.outcome(second)).toEqual({ result: 'rejected', reason: 'alreadyReturned' });
-    await r.withdraw(first);
-    expect(await kit.outcome(first)).toEqual({ result: 'withdrawn' });
-    const third = await r.ask(orderId);
-    await r.decide(third, 'review-1/review', r.approve());
-    await r.label(third);
+  test('that approves at once what eight cases ask of three units gives each unit to one case, and what one lets go another gets (EF8)', async () => {
+    const orderId = await r.buy({ lines: [['cup', 3, 5_000]] });
+    const cases = await Promise.all(Array.from({ length: 8 }, () => r.ask(orderId)));
+    await Promise.all(cases.map((id) => r.decide(id, 'review-1/review', r.approve())));
+    const held = () => kit.rows<{ id: CaseId }>(`select case_id as id from effects where case_id = any($1) and path = 'label'`, cases);
+    const ended = () => kit.rows<{ outcome: unknown }>(`select outcome from cases where id = any($1) and status = 'completed'`, cases);
+    await kit.until(
+      'all answered',
+      async () => (await held()).length + (await ended()).length,
+      (n) => n === 8,
+    );
+    expect(await ended()).toEqual(Array.from({ length: 5 }, () => ({ outcome: { result: 'rejected', reason: 'alreadyReturned' } })));
+    const [first] = await held();
+    if (first === undefined) throw new Error('no case has a unit');
+    await r.withdraw(first.id);
+    expect(await kit.outcome(first.id)).toEqual({ result: 'withdrawn' });
+    const again = await r.ask(orderId);
+    await r.decide(again, 'review-1/review', r.approve());
+    await r.label(again);
+    expect(await kit.rows(`select unit, count(*)::int as holders from allowance_units where order_id = $1 group by unit order by unit`, orderId)).toEqual([
+      { unit: 1, holders: 1 },
+      { unit: 2, holders: 1 },
+      { unit: 3, holders: 1 },
+    ]);
   });
 });
 
@@ -409,7 +421,7 @@ describe('approval', () => {
   });
 });
 
-describe('withdrawal', () => {
+describe('withdrawal (EF5)', () => {
   test('before the decision ends at once, with the review closed', async () => {
     const id = await r.ask(await r.buy());
     await kit.opened(id, 'review-1/review');
@@ -497,7 +509,7 @@ describe('withdrawal', () => {
   });
 });
 
-describe('the platform', () => {
+describe('the platform (IN10)', () => {
   test.each(['review', 'parcel', 'inspection'])('may decide first while the case is at %s: everything is taken back, and the case follows', async (stage) => {
     const id = await r.ask(await r.buy());
     await kit.opened(id, 'review-1/review');
@@ -526,7 +538,7 @@ describe('the platform', () => {
   });
 });
 
-describe('an event after the end', () => {
+describe('an event after the end (IN5)', () => {
   test('is kept with the case: a parcel that comes after all is not lost', async () => {
     const id = await r.ask(await r.buy());
     await r.decide(id, 'review-1/review', r.approve());
