@@ -16,7 +16,7 @@ import { policyOf, type Engine } from './context.ts';
 import { renderMessage, type Locale, type Rendered } from './messages.ts';
 import { Temporal } from 'temporal-polyfill';
 
-/** Longer than a contact, a consent or a send takes anywhere; five of them stay below what a job may take (db/jobs.ts). */
+/** Longer than a contact, a consent or a send takes anywhere; five of them stay below what a job may take (worker/jobs.ts). */
 const timeoutMs = 5000;
 
 /** The kit's own notices, in the shape of a process that declares nothing but messages. */

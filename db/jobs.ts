@@ -27,24 +27,6 @@ export async function removeJob(tx: Sql, key: string): Promise<void> {
   await tx.query('select graphile_worker.remove_job($1)', [key]);
 }
 
-/** No job of ours takes longer: each makes at most five calls of five seconds. */
-const longestJobMs = 60_000;
-
-/**
- * Lets go of jobs that a killed worker holds; how many. Left alone they would stay locked for four hours. A job that is only slow may then run twice at once, which
- * changes nothing: messages and effects have keys, and a clock's row is locked.
- */
-export async function freeHeldJobs(sql: Sql): Promise<number> {
-  const { rows } = await sql.query<{ held: string[] | null; n: number }>(
-    `select array_agg(distinct locked_by) as held, count(*)::int as n from graphile_worker.jobs where locked_at < now() - $1 * interval '1 millisecond'`,
-    [longestJobMs],
-  );
-  const [found] = rows;
-  if (!found?.held) return 0;
-  await sql.query('select graphile_worker.force_unlock_workers($1)', [found.held]);
-  return found.n;
-}
-
 /**
  * Gives back what workers have had for longer than `afterMs` milliseconds, and says how many workers had something: graphile-worker itself takes one for dead
  * after four hours only. Where one is slow and alive, its job runs twice, which every job here is made for. Served by index kefu_jobs_locked.
