@@ -385,7 +385,11 @@ describe('eligibility', () => {
   });
 
   test('a fault has to be shown: without evidence more is asked for', () => {
-    expect(advise({ reason: 'quality' })).toMatchObject({ advice: 'moreEvidence', freight: { quality: 'sellerPaysFreight', noReason: 'customerPaysFreight' }, reasons: ['withinTime', 'evidenceMissing'] });
+    expect(advise({ reason: 'quality' })).toMatchObject({
+      advice: 'moreEvidence',
+      freight: { quality: 'sellerPaysFreight', noReason: 'customerPaysFreight' },
+      reasons: ['withinTime', 'evidenceMissing'],
+    });
     expect(advise({ reason: 'quality', evidence: 1 }).advice).toBe('approve');
   });
 
