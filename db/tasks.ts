@@ -243,6 +243,16 @@ export async function closeAllTasks(tx: Sql, caseId: CaseId): Promise<void> {
   for (const { path } of rows) await note(tx, caseId, `task:${path}:withdrawn`, 'taskClosed', { task: path, as: 'withdrawn' });
 }
 
+/** Opens again what was withdrawn when the case broke at this instant, for a case that goes on. */
+export async function reopenTasks(tx: Sql, caseId: CaseId, at: Date): Promise<void> {
+  const { rows } = await tx.query<{ path: string }>(
+    // To the millisecond: a Date has no more.
+    `update tasks set status = 'open', closed_at = null where case_id = $1 and status = 'withdrawn' and date_trunc('milliseconds', closed_at) = $2 returning path`,
+    [caseId, at],
+  );
+  for (const { path } of rows) await note(tx, caseId, `task:${path}:reopened:${at.toISOString()}`, 'taskOpened', { task: path, again: true });
+}
+
 /**
  * A clock has broken: the open tasks that name it climb to `to`, and whoever had claimed them below lets go of them. A task of a role beside the ladder
  * (quality, warehouse) stays there: a supervisor is told, but does not do their work.
@@ -283,8 +293,12 @@ function mustBeOpen(row: TaskRow): void {
   throw new Refused('taskClosed', { task: row.id, status: row.status, by: row.decided_by, form: row.form, at: at(row.closed_at) });
 }
 
+/** Whether these roles may decide a task. What failed is also mended by operations, whoever it has climbed to. */
+const mayDecide = (has: readonly Role[], { role, name }: Pick<TaskRow, 'role' | 'name'>): boolean =>
+  decidable(has).includes(role) || (name === 'repair' && has.includes('ops'));
+
 function mustHaveRole(person: Person, row: TaskRow): void {
-  if (!decidable(person.roles).includes(row.role)) throw new Refused('notAuthorized', { task: row.id, needs: row.role });
+  if (!mayDecide(person.roles, row)) throw new Refused('notAuthorized', { task: row.id, needs: row.role });
 }
 
 function mustNotBeAnothers(person: Person, row: TaskRow): void {
@@ -430,7 +444,7 @@ export async function completeTask(tx: Sql, c: Completion): Promise<{ readonly t
   await mustBeOtherEyes(tx, c.person, held);
   if (!filled.ok) throw new Refused('formInvalid', { task: row.id, errors: filled.errors });
   const { form, words } = filled;
-  const decided: TaskDecision = { form, by: c.person, role: actingRole(person, row.role), decidedAt: c.now };
+  const decided: TaskDecision = { form, by: c.person, role: actingRole(person, row), decidedAt: c.now };
   const done = await update(tx, c.taskId, `status = 'done', decided_by = $2, decided_role = $3, decided_at = $4, closed_at = $4, form = $5`, [
     c.person,
     decided.role,
@@ -457,8 +471,8 @@ export async function completeTask(tx: Sql, c: Completion): Promise<{ readonly t
 }
 
 /** The highest of the person's roles that lets them decide this: what the record says they acted as. */
-function actingRole(person: Person, needs: Role): Role {
-  const able = person.roles.filter((role) => decidable([role]).includes(needs));
+function actingRole(person: Person, row: TaskRow): Role {
+  const able = person.roles.filter((role) => mayDecide([role], row));
   const [role] = able.toSorted((a, b) => Number(covers(b, a)) - Number(covers(a, b)));
   if (role === undefined) throw new Error(`${person.id} decides without a role`);
   return role;
@@ -558,9 +572,17 @@ export async function tasksOf(sql: Sql, person: PersonId, { after = start, limit
 export interface Worklist {
   readonly shops: readonly string[];
   readonly roles: readonly Role[];
+  /** Roles of whose tasks only the repairs are wanted. */
+  readonly repairsOf?: readonly Role[];
   readonly process?: string | undefined;
   /** Only what this person may take now: assigned to nobody, not put aside, of other eyes. */
   readonly freeFor?: PersonId | undefined;
+}
+
+/** What a person may decide, where they serve. */
+export function worklistOf({ roles: has, shops }: Pick<Person, 'roles' | 'shops'>): Worklist {
+  const roles = decidable(has);
+  return { shops, roles, repairsOf: has.includes('ops') ? ladder.filter((role) => !roles.includes(role)) : [] };
 }
 
 /**
@@ -569,18 +591,27 @@ export interface Worklist {
  */
 export async function openTasks(sql: Sql, list: Worklist, { after = start, limit }: Page): Promise<Task[]> {
   const everywhere = list.shops.includes(everyShop);
+  const { repairsOf = [] } = list;
   const { rows } = await sql.query<TaskRow>(
-    `select ${columns} from unnest($1::text[]) as shops(shop) cross join unnest($2::text[]) as roles(role) cross join lateral (
+    `select ${columns} from unnest($1::text[]) as shops(shop) cross join unnest($2::text[], $8::bool[]) as roles(role, whole) cross join lateral (
        select * from tasks i
        where i.status = 'open' and i.role = roles.role ${everywhere ? '' : 'and i.shop = shops.shop'} and (i.opened_at, i.id) > ($3::timestamptz, $4)
-         and ($6::text is null or i.process = $6)
+         and (roles.whole or i.name = 'repair') and ($6::text is null or i.process = $6)
          and ($7::text is null or (i.assignee is null and (i.held_until is null or i.held_until <= now())
            and not exists (select 1 from cases c where c.id = i.case_id and c.starter = $7 and cardinality(i.not_by) > 0)
            and not exists (select 1 from task_hands h where h.case_id = i.case_id and h.person = $7
              and ((h.task_name = any(i.not_by) and h.task_id <> i.id) or (h.task_id = i.id and h.how = 'asked')))))
        order by i.opened_at, i.id limit $5
      ) t order by t.opened_at, t.id limit $5`,
-    [everywhere ? [everyShop] : list.shops, list.roles, ...after, limit, list.process ?? null, list.freeFor ?? null],
+    [
+      everywhere ? [everyShop] : list.shops,
+      [...list.roles, ...repairsOf],
+      ...after,
+      limit,
+      list.process ?? null,
+      list.freeFor ?? null,
+      [...list.roles.map(() => true), ...repairsOf.map(() => false)],
+    ],
   );
   return rows.map(task);
 }
@@ -593,7 +624,7 @@ export async function peekNext(sql: Sql, person: Person, process?: string): Prom
     [person.id, process ?? null],
   );
   if (rows[0]) return task(rows[0]);
-  const [free] = await openTasks(sql, { shops: person.shops, roles: decidable(person.roles), process, freeFor: person.id }, { limit: 1 });
+  const [free] = await openTasks(sql, { ...worklistOf(person), process, freeFor: person.id }, { limit: 1 });
   return free;
 }
 
@@ -604,7 +635,7 @@ const tries = 10;
 export async function nextTask(pool: Pool, person: Person, process?: string): Promise<Task | undefined> {
   const next = await peekNext(pool, person, process);
   if (next === undefined || next.assignee === person.id) return next;
-  for (const { id } of await openTasks(pool, { shops: person.shops, roles: decidable(person.roles), process, freeFor: person.id }, { limit: tries })) {
+  for (const { id } of await openTasks(pool, { ...worklistOf(person), process, freeFor: person.id }, { limit: tries })) {
     try {
       // A transaction each: a case locked for a task that a colleague got first must not be held while the next is tried.
       return await inTransaction(pool, (tx) => claimTask(tx, { taskId: id, person: person.id }));

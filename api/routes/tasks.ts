@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { findCase } from '../../db/cases.ts';
-import { decidable, serves, type Person } from '../../db/people.ts';
+import { serves, type Person } from '../../db/people.ts';
 import { inTransaction, type Sql } from '../../db/pool.ts';
 import { Refused } from '../../db/refused.ts';
 import {
@@ -16,6 +16,7 @@ import {
   releaseTask,
   tasksOf,
   tasksOfCase,
+  worklistOf,
   type Task,
 } from '../../db/tasks.ts';
 import type { PersonId, TaskId } from '../../values/ids.ts';
@@ -181,7 +182,7 @@ export function taskRoutes(deps: AppDeps, bringing: Bringing): Route[] {
             ? await tasksOf(pool, person.id, { after: cursor, limit: limit + 1 }, process)
             : await openTasks(
                 pool,
-                { shops: person.shops, roles: role ? [role] : decidable(person.roles), process, freeFor: query.free === true ? person.id : undefined },
+                { ...(role ? { shops: person.shops, roles: [role] } : worklistOf(person)), process, freeFor: query.free === true ? person.id : undefined },
                 { after: cursor, limit: limit + 1 },
               );
         return { status: 200, body: page(rows, limit, view, (task) => [...task.cursor]) };

@@ -117,6 +117,15 @@ describe('the built-in repair', () => {
     expect(rows[0]?.text).not.toMatch(/王芳|13800000000/);
   });
 
+  test('that has climbed to a supervisor is still for operations, and nothing else of a supervisor’s is', async () => {
+    const { of, id } = await newTask({ ...repair, role: 'supervisor' });
+    const other = await kit.openTask(of, { path: 'confirm', name: 'confirm', role: 'supervisor' });
+    expect((await kit.as('qin').get('/v1/tasks')).body).toMatchObject({ items: [{ id }] });
+    expect((await complete('qin', other, { agreed: true })).body).toMatchObject({ status: 403, code: 'notAuthorized' });
+    expect((await complete('qin', id, { action: 'retry' })).body).toMatchObject({ task: { decidedRole: 'ops' } });
+    await complete('wang', other, { agreed: true });
+  });
+
   test('is for operations and for supervisors, not for agents', async () => {
     const { id } = await newTask(repair);
     expect((await complete('li', id, { action: 'retry' })).body).toMatchObject({ status: 403, code: 'notAuthorized' });
