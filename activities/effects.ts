@@ -2,7 +2,7 @@
 import { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import { BrokenCircuitError, circuitBreaker, ConsecutiveBreaker, handleType, type CircuitBreakerPolicy } from 'cockatiel';
-import { findEffect, intend, KeyReused, recordAnswer, recordedAnswer } from '../db/effects.ts';
+import { intend, intendAgain, KeyReused, recordAnswer, standingAnswer } from '../db/effects.ts';
 import { inTransaction } from '../db/pool.ts';
 import { note } from '../db/timeline.ts';
 import { callOperation, factsOf, lookupOperation, SystemRefused, SystemUnavailable } from '../systems/client.ts';
@@ -67,13 +67,13 @@ async function once(engine: Engine, request: EffectRequest): Promise<EffectAnswe
   const contract = engine.systems[request.system]?.operations[request.operation];
   if (contract === undefined)
     throw ApplicationFailure.create({ type: failures.refused, message: `${request.system}.${request.operation} is in no contract`, nonRetryable: true });
-  const row = await findEffect(pool, request.case, request.path);
-  const recorded = recordedAnswer(row, request);
+  // The first answer stands, also when the system's own came while a person was entering one.
+  if (request.entered) return record(engine, request, { ok: true, result: request.entered.result }, request.entered.by);
+  const recorded = await standingAnswer(pool, request);
   if (recorded) {
     await inTransaction(pool, (tx) => applyPending(engine, tx, request.case, request.pending));
     return recorded;
   }
-  if (request.entered) return record(engine, request, { ok: true, result: request.entered.result }, request.entered.by);
   const own = engine.own[`${request.system}.${request.operation}`];
   if (own) {
     return inTransaction(pool, async (tx) => {
@@ -81,25 +81,23 @@ async function once(engine: Engine, request: EffectRequest): Promise<EffectAnswe
       return recordIn(engine, tx, request, answer);
     });
   }
-  return record(engine, request, await send(engine, request, contract, row?.status === 'sending'));
+  return record(engine, request, await send(engine, request, contract));
 }
 
-async function send(engine: Engine, request: EffectRequest, contract: OperationContract, sentBefore: boolean): Promise<EffectAnswer> {
+async function send(engine: Engine, request: EffectRequest, contract: OperationContract): Promise<EffectAnswer> {
   const system = engine.systems[request.system];
   if (system === undefined) throw new Error(`${request.system} vanished`);
   const key = effectKey(request.case, request.path);
   const target = { ...engine.target(request.system), timeoutMs: isLocal() ? quickLimit : slowLimit };
   const facts = (answer: EffectAnswer): EffectAnswer => (answer.ok ? { ok: true, result: factsOf(contract, answer.result) } : answer);
   return breakerOf(request.system).execute(async () => {
-    if (contract.repeat !== 'keyed') {
-      // The intent is committed before the call: after a crash the next try knows that one may have been sent.
-      const first = !sentBefore && (await intend(engine.pool, request));
-      if (!first) {
-        if (contract.repeat === 'never')
-          throw new OutcomeUnknown(`${request.system}.${request.operation} was sent and no answer came; whether it happened has to be looked up there`);
+    // The intent is committed before the call: after a crash the next try knows that one may have been sent.
+    if (contract.repeat !== 'keyed' && !(await intend(engine.pool, request))) {
+      if (contract.repeat === 'lookup') {
         const stands = await lookupOperation(system, request.operation, { ...target, key });
         if (stands.found) return facts(stands.answer);
-      }
+      } else if (!(await intendAgain(engine.pool, request)))
+        throw new OutcomeUnknown(`${request.system}.${request.operation} was sent and no answer came; whether it happened has to be looked up there`);
     }
     return facts(await callOperation(system, request.operation, { ...target, key, args: request.args }));
   });

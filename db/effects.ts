@@ -29,13 +29,33 @@ export async function findEffect(sql: Sql, of: string, path: string): Promise<Ef
   return (await sql.query<EffectRow>('select * from effects where case_id = $1 and path = $2', [of, path])).rows[0];
 }
 
+const isFor = (row: EffectRow, { system, operation, args }: Pick<EffectRequest, 'system' | 'operation' | 'args'>): boolean =>
+  row.system === system && row.operation === operation && row.args_hash === contentHash(args);
+
 /** The recorded answer, if there is one. Throws KeyReused when the key was used with other arguments, or for another operation. */
-export function recordedAnswer(row: EffectRow | undefined, request: Pick<EffectRequest, 'system' | 'operation' | 'args'>): EffectAnswer | undefined {
+function recordedAnswer(row: EffectRow | undefined, request: Pick<EffectRequest, 'system' | 'operation' | 'args'>): EffectAnswer | undefined {
   if (row === undefined) return undefined;
-  if (row.system !== request.system || row.operation !== request.operation || row.args_hash !== contentHash(request.args))
-    throw new KeyReused(`${row.path} was recorded with other arguments`);
+  if (!isFor(row, request)) throw new KeyReused(`${row.path} was recorded with other arguments`);
   if (row.status === 'sending') return undefined;
   return row.ok ? { ok: true, result: row.answer } : { ok: false, error: String(row.answer) };
+}
+
+/**
+ * The answer that stands for a request, if there is one. Throws KeyReused when its key was used with other arguments, or when what was done under it was taken
+ * back since: a run that was reset to before that would go on as if it still stood.
+ */
+export async function standingAnswer(
+  sql: Sql,
+  request: Pick<EffectRequest, 'case' | 'path' | 'system' | 'operation' | 'args'>,
+): Promise<EffectAnswer | undefined> {
+  const answer = recordedAnswer(await findEffect(sql, request.case, request.path), request);
+  if (answer?.ok && (await wasTakenBack(sql, request))) throw new KeyReused(`${request.path} was done, and taken back since`);
+  return answer;
+}
+
+async function wasTakenBack(sql: Sql, { case: of, path }: Pick<EffectRequest, 'case' | 'path'>): Promise<boolean> {
+  const { rowCount } = await sql.query(`select 1 from effects where case_id = $1 and undoes = $2 and ok`, [of, path]);
+  return rowCount !== 0;
 }
 
 /** The intent, committed before the call where the system does not honour our key: true when this call made it, false when an earlier one did. */
@@ -47,9 +67,21 @@ export async function intend(sql: Sql, request: EffectRequest): Promise<boolean>
   return rowCount === 1;
 }
 
+/** The intent again, because a person says that nothing sent before `cleared` took place: true once for each such word, so a crash after it asks a person again. */
+export async function intendAgain(sql: Sql, { case: of, path, cleared }: Pick<EffectRequest, 'case' | 'path' | 'cleared'>): Promise<boolean> {
+  if (cleared === undefined) return false;
+  // `greatest`: the person's clock may be ahead of the database's.
+  const { rowCount } = await sql.query(
+    `update effects set sent_at = greatest(now(), $3::timestamptz) where case_id = $1 and path = $2 and status = 'sending' and sent_at < $3`,
+    [of, path, cleared],
+  );
+  return rowCount === 1;
+}
+
 /**
  * Records an answer once: the first one stands, also against a result that a person enters while the reply is on its way.
- * Returns what stands, and whether this call wrote it. Throws KeyReused when the row is of another payload.
+ * Returns what stands, and whether this call wrote it. Throws KeyReused when the row is of another payload. Where that, or an undo since, has
+ * made it a person's question, their word answers it, and the row stays what it was.
  */
 export async function recordAnswer(
   tx: Sql,
@@ -76,7 +108,9 @@ export async function recordAnswer(
     ],
   );
   if (written.rowCount === 1) return { answer, fresh: true };
-  const stands = recordedAnswer(await findEffect(tx, request.case, request.path), request);
+  const row = await findEffect(tx, request.case, request.path);
+  if (enteredBy !== undefined && row && (!isFor(row, request) || (await wasTakenBack(tx, request)))) return { answer, fresh: true };
+  const stands = recordedAnswer(row, request);
   if (stands === undefined) throw new Error(`effect ${request.path} neither recorded nor found`);
   return { answer: stands, fresh: false };
 }

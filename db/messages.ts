@@ -30,6 +30,10 @@ export async function queueMessage(tx: Sql, of: { readonly id: CaseId; readonly 
   await note(tx, of.id, `told:${told.path}`, 'told', { message: told.message, to: told.to });
 }
 
+/** Operators learn that a case cannot go on. */
+export const tellBroken = (tx: Sql, of: Parameters<typeof queueMessage>[1]): Promise<void> =>
+  queueMessage(tx, of, { path: 'broken', message: 'kit.caseBroken', to: 'ops', data: { case: of.id } });
+
 export async function findMessage(sql: Sql, id: string): Promise<MessageRow | undefined> {
   return (await sql.query<MessageRow>('select * from messages where id = $1', [id])).rows[0];
 }

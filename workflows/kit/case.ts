@@ -224,9 +224,10 @@ class Run {
 
   /** An effect to its end: an answer, or a person's word in a repair task. */
   async effect(effect: Effect, pace: 'quick' | 'slow'): Promise<EffectAnswer> {
+    let cleared: Instant | undefined;
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.records.effect(effect, pace);
+        return await this.records.effect({ ...effect, ...(cleared ? { cleared } : {}) }, pace);
       } catch (failure) {
         const cause = failure instanceof TemporalFailure && failure.cause instanceof Error ? failure.cause : failure;
         const context = {
@@ -235,9 +236,10 @@ class Run {
           step: effect.path,
           error: cause instanceof Error ? cause.message : String(cause),
         };
-        const { form, by } = await this.#repair(effect.path, `repair-${attempt}`, context);
+        const { form, by, decidedAt } = await this.#repair(effect.path, `repair-${attempt}`, context);
         switch (form.action) {
           case 'retry':
+            cleared = decidedAt;
             break;
           case 'enterResult':
             return await this.records.effect({ ...effect, entered: { result: form.result, by } }, 'slow');
@@ -249,13 +251,13 @@ class Run {
   }
 
   /** Asks a person; never interrupted, because what the effect did has to be known before anything is taken back. */
-  async #repair(path: string, name: string, context: object): Promise<{ form: RepairForm; by: string }> {
+  async #repair(path: string, name: string, context: object): Promise<{ form: RepairForm; by: string; decidedAt: Instant }> {
     return CancellationScope.nonCancellable(async () => {
       const decision = await this.openTask({ path: `${path}!${name}`, name: repairTask, context });
       if (decision === undefined) throw broken('a repair task has no window', 'KitFault');
       const form = decision.form as RepairForm;
       if (name === 'overlong' && form.action === 'giveUp') throw broken(`${this.id} was given up at ${path}`, gaveUp);
-      return { form, by: decision.by };
+      return { form, by: decision.by, decidedAt: decision.decidedAt };
     });
   }
 
