@@ -3,14 +3,14 @@ import type { CaseRow } from '../db/cases.ts';
 import { addJob, removeJob } from '../db/jobs.ts';
 import { queueMessage } from '../db/messages.ts';
 import { inTransaction, type Sql } from '../db/pool.ts';
-import { escalateTasks } from '../db/tasks.ts';
+import { escalateTasks, lockCase } from '../db/tasks.ts';
 import { note } from '../db/timeline.ts';
 import type { PolicyValues } from '../policies/schema.ts';
 import type { CaseId } from '../values/ids.ts';
 import { instant, plus, type Instant } from '../values/instant.ts';
 import type { ClockCommand } from '../workflows/kit/protocol.ts';
 import { clockState, declareClock, dueActions, type ClockCommand as LogEntry, type ClockState } from './clock.ts';
-import { caseOf, policyOf, type Engine } from './context.ts';
+import { policyOf, type Engine } from './context.ts';
 
 interface ClockRow {
   readonly clock: string;
@@ -71,6 +71,13 @@ export async function abandonClocks(tx: Sql, of: CaseOfClock, policy: PolicyValu
   }
 }
 
+/** The case goes on after all: what was abandoned with it counts again, and its notices are due. */
+export async function reviveClocks(tx: Sql, of: CaseOfClock, policy: PolicyValues): Promise<void> {
+  await tx.query(`delete from clock_log where case_id = $1 and command->>'kind' = 'abandon'`, [of.id]);
+  const { rows } = await tx.query<{ clock: string }>('select clock from clocks where case_id = $1 order by clock', [of.id]);
+  for (const { clock } of rows) await recompute(tx, of, policy, clock, instant(Date.now()));
+}
+
 /** Reads the whole log of a clock and writes its state and next job. The row is locked: commands and the due job take turns. */
 async function recompute(tx: Sql, of: CaseOfClock, policy: PolicyValues, clock: string, now: Instant, told: readonly string[] = []): Promise<ClockState> {
   const { rows } = await tx.query<ClockRow>('select clock, name, policy_clock, notices from clocks where case_id = $1 and clock = $2 for update', [
@@ -101,7 +108,8 @@ const decisionWait = 10_000;
 /** The job of a clock's point: warns or escalates, once each, and sets the next point. */
 export async function clockDue(engine: Engine, caseId: CaseId, clock: string): Promise<void> {
   await inTransaction(engine.pool, async (tx) => {
-    const of = await caseOf(tx, caseId);
+    // Locked first, as in every record: tasks are locked after it.
+    const of = await lockCase(tx, caseId);
     if (of.status !== 'open') return;
     const policy = await policyOf(tx, of);
     const now = instant(Date.now());

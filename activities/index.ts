@@ -3,6 +3,7 @@ import { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import { idOf, openCase, type CaseRow } from '../db/cases.ts';
 import { correlate, KeyTaken, storeInbound } from '../db/inbox.ts';
+import { tellBroken } from '../db/messages.ts';
 import { inTransaction, type Sql } from '../db/pool.ts';
 import { closeAllTasks, closeTasks, openTask } from '../db/tasks.ts';
 import { note } from '../db/timeline.ts';
@@ -28,6 +29,15 @@ export function createActivities(engine: Engine): KitActivities {
     const found = engine.processes.get(name);
     if (found === undefined) throw ApplicationFailure.nonRetryable(`there is no process "${name}"`, 'NoSuchProcess');
     return found;
+  };
+
+  /** What is committed is brought to Temporal at once. Whatever hinders that must not fail the record: the sweep brings it. */
+  const bring = async (work: () => Promise<unknown>): Promise<void> => {
+    try {
+      await work();
+    } catch (error) {
+      engine.log.error({ err: error }, 'committed, and not brought to Temporal: left to the sweep');
+    }
   };
 
   return {
@@ -82,8 +92,7 @@ export function createActivities(engine: Engine): KitActivities {
           throw error;
         }
       });
-      // What fails here is delivered by the sweep.
-      if (early !== undefined && early > 0) await deliverInbox(pool, temporal, of);
+      if (early !== undefined && early > 0) await bring(() => deliverInbox(pool, temporal, of));
       return early !== undefined;
     },
 
@@ -102,14 +111,14 @@ export function createActivities(engine: Engine): KitActivities {
         if (opened.case.status !== 'open') await tellParent(tx, opened.case, opened.case.outcome);
         return opened.case;
       });
-      if (child.started_at === null && at === undefined) await startWorkflow(pool, temporal, child);
+      if (child.started_at === null && at === undefined) await bring(() => startWorkflow(pool, temporal, child));
       return child.id;
     },
 
     closeCase: async (request) => {
       const { parent, successors } = await inTransaction(pool, (tx) => closeCase(engine, tx, request));
-      if (parent) await deliverInbox(pool, temporal, parent);
-      for (const id of successors) await startWorkflow(pool, temporal, await caseOf(pool, id));
+      if (parent) await bring(() => deliverInbox(pool, temporal, parent));
+      for (const id of successors) await bring(async () => startWorkflow(pool, temporal, await caseOf(pool, id)));
     },
   };
 }
@@ -158,7 +167,9 @@ async function closeCase(engine: Engine, tx: Sql, request: CloseCaseRequest): Pr
     of,
   ]);
   const successors = await settleLate(tx, engine.processes, of);
-  await note(tx, of, 'closed', 'closed', { status, outcome });
+  if (closed.status === 'broken') await tellBroken(tx, closed);
+  const { reset } = request.pending;
+  await note(tx, of, reset === undefined ? 'closed' : `closed:${reset}`, 'closed', { status, outcome });
   await tellParent(tx, closed, outcome);
   return { parent: closed.parent ?? undefined, successors };
 }

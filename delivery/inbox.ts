@@ -15,26 +15,40 @@ export const redeliverAfter = 20_000;
  */
 export async function deliverInbox(pool: Pool, temporal: Client, of: CaseId, again = redeliverAfter): Promise<'delivered' | 'nothing' | 'unreachable'> {
   try {
-    return await inTransaction(pool, async (tx) => {
-      await tx.query('select pg_advisory_xact_lock(hashtextextended($1, 2))', [of]);
-      const batch = await undelivered(tx, of, again);
-      if (batch.length === 0) return 'nothing';
-      await temporal.withDeadline(callDeadline(), () => temporal.workflow.getHandle(of).signal(deliverSignal, batch));
-      await markDelivered(
-        tx,
-        batch.map((m) => m.id),
-      );
-      return 'delivered';
-    });
+    return await signalInbox(pool, temporal, of, again);
   } catch (error) {
     if (error instanceof WorkflowNotFoundError || isTemporalAway(error)) return 'unreachable';
     throw error;
   }
 }
 
-/** Redelivers what has waited too long. How many cases were signalled. */
+const signalInbox = (pool: Pool, temporal: Client, of: CaseId, again: number): Promise<'delivered' | 'nothing'> =>
+  inTransaction(pool, async (tx) => {
+    await tx.query('select pg_advisory_xact_lock(hashtextextended($1, 2))', [of]);
+    const batch = await undelivered(tx, of, again);
+    if (batch.length === 0) return 'nothing';
+    await temporal.withDeadline(callDeadline(), () => temporal.workflow.getHandle(of).signal(deliverSignal, batch));
+    await markDelivered(
+      tx,
+      batch.map((m) => m.id),
+    );
+    return 'delivered';
+  });
+
+/** Redelivers what has waited too long. How many cases were signalled; throws, once the others have been, when one cannot be. */
 export async function redeliver(pool: Pool, temporal: Client, again = redeliverAfter): Promise<number> {
   let delivered = 0;
-  for (const id of await casesToDeliver(pool, again, 200)) if ((await deliverInbox(pool, temporal, id, again)) === 'delivered') delivered += 1;
+  const refused: unknown[] = [];
+  for (const id of await casesToDeliver(pool, again, 200)) {
+    try {
+      if ((await signalInbox(pool, temporal, id, again)) === 'delivered') delivered += 1;
+    } catch (error) {
+      // The rest would fail the same way and cost 2 s each.
+      if (isTemporalAway(error)) break;
+      // A workflow that has ended concerns its own case only: the sweep for broken cases finds it.
+      if (!(error instanceof WorkflowNotFoundError)) refused.push(error);
+    }
+  }
+  if (refused.length > 0) throw new AggregateError(refused, `${refused.length} cases could not be delivered to`);
   return delivered;
 }

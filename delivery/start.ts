@@ -38,13 +38,19 @@ export async function startWorkflow(pool: Pool, temporal: Client, row: CaseRow):
   }
 }
 
-/** Starts what a crash or an outage left, and what has become due. How many were started. */
+/** Starts what a crash or an outage left, and what has become due. How many were started; throws, once the others have started, when Temporal refuses one. */
 export async function startUnstarted(pool: Pool, temporal: Client, olderThanMs: number): Promise<number> {
   let started = 0;
+  const refused: unknown[] = [];
   for (const row of await unstartedCases(pool, olderThanMs, 100)) {
-    // The rest would fail the same way and cost 2 s each.
-    if ((await startWorkflow(pool, temporal, row)) === 'unreachable') break;
-    started += 1;
+    try {
+      // The rest would fail the same way and cost 2 s each.
+      if ((await startWorkflow(pool, temporal, row)) === 'unreachable') break;
+      started += 1;
+    } catch (error) {
+      refused.push(error);
+    }
   }
+  if (refused.length > 0) throw new AggregateError(refused, `${refused.length} cases could not be started`);
   return started;
 }

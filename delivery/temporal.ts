@@ -26,5 +26,11 @@ export function connectTemporal({ address, namespace, codecKeys }: TemporalConfi
 /** 2 s: a person waits for the answer, and what is not delivered now is delivered by the sweep. */
 export const callDeadline = (): number => Date.now() + 2000;
 
+/** gRPC's codes for a no to this very call: invalid argument, not found, exists, permission, precondition, out of range, unimplemented, unauthenticated. */
+const refusals: readonly number[] = [3, 5, 6, 7, 9, 11, 12, 16];
+
 /** Whether Temporal could not be reached or did not answer in time, as opposed to refusing the call. */
-export const isTemporalAway = (error: unknown): boolean => error instanceof ServiceError || isGrpcServiceError(error);
+export function isTemporalAway(error: unknown): boolean {
+  const cause = error instanceof ServiceError ? error.cause : error;
+  return isGrpcServiceError(cause) && !refusals.includes(cause.code);
+}

@@ -1,6 +1,7 @@
 /** What a crash or an outage left, found and mended. The work depends on what is left, not on how many cases are parked. */
+import { WorkflowNotFoundError } from '@temporalio/client';
 import { closeAllTasks } from '../db/tasks.ts';
-import { queueMessage } from '../db/messages.ts';
+import { tellBroken } from '../db/messages.ts';
 import { inTransaction } from '../db/pool.ts';
 import { note } from '../db/timeline.ts';
 import { isTemporalAway } from '../delivery/temporal.ts';
@@ -8,6 +9,7 @@ import { redeliver } from '../delivery/inbox.ts';
 import { startUnstarted } from '../delivery/start.ts';
 import type { CaseRow } from '../db/cases.ts';
 import type { Engine } from '../activities/context.ts';
+import { reopenCase } from '../activities/reopen.ts';
 
 export interface SweepSettings {
   /** Between two sweeps. */
@@ -16,45 +18,87 @@ export interface SweepSettings {
   readonly graceMs: number;
   /** A delivered row whose mark has not come back is sent again after this. */
   readonly redeliverAfterMs: number;
+  /** An ended workflow is looked at after this: a record that was under way when it was terminated has been written. */
+  readonly settleMs: number;
+  /** How far back ended workflows are looked at. */
+  readonly lookBackMs: number;
 }
-/** 5 s and 20 s: what a crash left is delivered within a minute, and a worker that is only slow is not sent everything twice. */
-export const sweepSettings: SweepSettings = { intervalMs: 5000, graceMs: 5000, redeliverAfterMs: 20_000 };
+/**
+ * 5 s and 20 s: what a crash left is delivered within a minute, and a worker that is only slow is not sent everything twice. 10 s: no try of a record is longer.
+ * 15 minutes: longer than any pause between two sweeps that goes unnoticed, since looking again costs nothing.
+ */
+export const sweepSettings: SweepSettings = { intervalMs: 5000, graceMs: 5000, redeliverAfterMs: 20_000, settleMs: 10_000, lookBackMs: 15 * 60_000 };
+/** The first sweep of a process: nobody may have swept since the day before. */
+const firstLookBackMs = 24 * 3_600_000;
 
-/** How far back closed workflows are looked at: longer than any pause of the sweep that goes unnoticed, since looking again costs nothing. */
-const lookBackMs = 15 * 60_000;
-
-/** One sweep; what it did, for log and metrics. */
-export async function sweep(engine: Engine, settings: SweepSettings = sweepSettings): Promise<{ started: number; redelivered: number; broken: number }> {
-  const started = await startUnstarted(engine.pool, engine.temporal, settings.graceMs);
-  const redelivered = await redeliver(engine.pool, engine.temporal, settings.redeliverAfterMs);
-  return { started, redelivered, broken: await findBroken(engine) };
+export interface Swept {
+  readonly started: number;
+  readonly redelivered: number;
+  readonly broken: number;
+  readonly mended: number;
 }
+
+/** One sweep; what it did, for log and metrics. A part that fails does not keep the others from their work; then it throws. */
+export async function sweep(engine: Engine, settings: SweepSettings = sweepSettings): Promise<Swept> {
+  const parts = [
+    startUnstarted(engine.pool, engine.temporal, settings.graceMs),
+    redeliver(engine.pool, engine.temporal, settings.redeliverAfterMs),
+    whileTemporalAnswers(() => findBroken(engine, settings)),
+    whileTemporalAnswers(() => findMended(engine)),
+  ] as const;
+  const failed = (await Promise.allSettled(parts)).flatMap((part): unknown[] => (part.status === 'rejected' ? [part.reason] : []));
+  if (failed.length > 0) throw new AggregateError(failed, 'parts of a sweep failed');
+  const [started, redelivered, broken, mended] = await Promise.all(parts);
+  return { started, redelivered, broken, mended };
+}
+
+async function whileTemporalAnswers(work: () => Promise<number>): Promise<number> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!isTemporalAway(error)) throw error;
+    return 0;
+  }
+}
+
+async function listed(engine: Engine, query: string): Promise<string[]> {
+  const ids: string[] = [];
+  for await (const execution of engine.temporal.workflow.list({ query })) ids.push(execution.workflowId);
+  return ids;
+}
+
+/** A workflow that fails by its code at five tries in a row, about a minute: Temporal reports it by itself. Time-outs are not meant: those are a worker's end. */
+const failing = `TemporalReportedProblems = "category=WorkflowTaskFailed"`;
 
 /** Workflows that ended without their last record (terminated in the UI), or whose code fails again and again. */
-async function findBroken(engine: Engine): Promise<number> {
-  const since = new Date(Date.now() - lookBackMs).toISOString();
-  const queries = [
-    // The status stands there for its own sake: a running workflow's empty close time counts as later than any.
-    [`ExecutionStatus != "Running" AND CloseTime > "${since}"`, 'the workflow ended without its last record: it was terminated or failed'],
-    [`ExecutionStatus = "Running" AND TemporalReportedProblems IS NOT NULL`, 'the workflow fails at every try: look at its last workflow task'],
-  ] as const;
+async function findBroken(engine: Engine, { lookBackMs, settleMs }: SweepSettings): Promise<number> {
+  const ago = (ms: number): string => new Date(Date.now() - ms).toISOString();
+  // A completed workflow has written its last record; the many that complete need not be looked at.
+  const ended = await listed(
+    engine,
+    `ExecutionStatus IN ("Terminated", "Failed", "TimedOut", "Canceled") AND CloseTime BETWEEN "${ago(lookBackMs)}" AND "${ago(settleMs)}"`,
+  );
+  const stuck = await listed(engine, `ExecutionStatus = "Running" AND ${failing}`);
+  const { rows } = await engine.pool.query<CaseRow>(`select * from cases where id = any($1) and status = 'open'`, [[...ended, ...stuck]]);
   let broken = 0;
-  for (const [query, trouble] of queries) {
-    try {
-      const ids: string[] = [];
-      for await (const execution of engine.temporal.workflow.list({ query })) ids.push(execution.workflowId);
-      // A workflow that just ended is writing nothing any more, but its last record may still be on its way to our eyes: 10 s.
-      const { rows } = await engine.pool.query<CaseRow>(
-        `select * from cases where id = any($1) and status = 'open' and changed_at < now() - interval '10 seconds'`,
-        [ids],
-      );
-      for (const row of rows) if (await breakCase(engine, row, trouble)) broken += 1;
-    } catch (error) {
-      if (!isTemporalAway(error)) throw error;
-      return broken;
-    }
+  for (const row of rows) {
+    const trouble = stuck.includes(row.id)
+      ? 'the workflow fails at every try: look at its last workflow task'
+      : 'the workflow ended without its last record: it was terminated or failed';
+    // A reset ends a run and begins another: only the latest one counts.
+    if (!stuck.includes(row.id) && (await isRunning(engine, row))) continue;
+    if (await breakCase(engine, row, trouble)) broken += 1;
   }
   return broken;
+}
+
+async function isRunning(engine: Engine, { id }: CaseRow): Promise<boolean> {
+  try {
+    return (await engine.temporal.workflow.getHandle(id).describe()).status.name === 'RUNNING';
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return false;
+    throw error;
+  }
 }
 
 /** A case that cannot go on: its tasks are withdrawn, so that nobody decides into the void, and operators are told. */
@@ -67,9 +111,25 @@ async function breakCase(engine: Engine, row: CaseRow, trouble: string): Promise
     if (rowCount !== 1) return false;
     await closeAllTasks(tx, row.id);
     await note(tx, row.id, 'broken', 'broken', { trouble });
-    await queueMessage(tx, row, { path: 'broken', message: 'kit.caseBroken', to: 'ops', data: { case: row.id } });
+    await tellBroken(tx, row);
     return true;
   });
+}
+
+/** Broken cases whose workflow goes on: a deployment has mended their code, or an operator has reset them. */
+async function findMended(engine: Engine): Promise<number> {
+  // At random: those that stay broken must not hide the others. Served by index cases_broken.
+  const { rows } = await engine.pool.query<CaseRow>(`select * from cases where status = 'broken' order by random() limit 100`);
+  if (rows.length === 0) return 0;
+  // A quotation mark is percent-encoded in an id.
+  const running = await listed(engine, `ExecutionStatus = "Running" AND WorkflowId IN (${rows.map(({ id }) => `"${id}"`).join(', ')})`);
+  const stuck = running.length === 0 ? [] : await listed(engine, `ExecutionStatus = "Running" AND ${failing}`);
+  let mended = 0;
+  for (const { id } of rows) {
+    if (!running.includes(id) || stuck.includes(id)) continue;
+    if (await inTransaction(engine.pool, (tx) => reopenCase(tx, id))) mended += 1;
+  }
+  return mended;
 }
 
 /** Sweeps until stopped. A sweep that fails is logged and the next one tries again; two never run at once in one process. */
@@ -77,20 +137,21 @@ export function startSweeping(engine: Engine, settings: SweepSettings = sweepSet
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> = Promise.resolve();
   let stopped = false;
-  const round = async (): Promise<void> => {
+  const round = async (lookBackMs: number): Promise<void> => {
     try {
-      const done = await sweep(engine, settings);
-      if (done.started + done.redelivered + done.broken > 0) engine.log.info(done, 'swept');
+      const done = await sweep(engine, { ...settings, lookBackMs });
+      if (Object.values(done).some((n) => n > 0)) engine.log.info(done, 'swept');
+      lookBackMs = settings.lookBackMs;
     } catch (error) {
       engine.log.warn({ err: error }, 'a sweep failed; the next one tries again');
     }
     if (!stopped) {
       timer = setTimeout(() => {
-        running = round();
+        running = round(lookBackMs);
       }, settings.intervalMs);
     }
   };
-  running = round();
+  running = round(firstLookBackMs);
   return {
     stop: async () => {
       stopped = true;

@@ -49,6 +49,8 @@ create index cases_by_order on cases (order_id, opened_at desc) where order_id i
 create index cases_by_customer on cases (customer, opened_at desc) where customer is not null;
 -- The sweep for starts that a crash left: empty but for the last seconds, whatever is parked.
 create index cases_unstarted on cases (run_at) where started_at is null and status = 'open';
+-- What cannot go on, for the sweep that finds which of them does: few, or operators have a bad day.
+create index cases_broken on cases (id) where status = 'broken';
 create index cases_by_parent on cases (parent) where parent is not null;
 
 create table tasks (

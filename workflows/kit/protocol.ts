@@ -87,6 +87,8 @@ export interface Pending {
   readonly seen?: readonly string[];
   /** Withdrawals that came past no return. */
   readonly refused?: readonly string[];
+  /** The run, when an operator's reset began it: the case may have ended before, and goes on. */
+  readonly reset?: string;
 }
 
 export interface Recorded {
@@ -101,6 +103,8 @@ export interface EffectRequest extends Recorded {
   readonly args: unknown;
   /** The path of the effect that this one takes back. */
   readonly undoes?: string;
+  /** A person asked for another try in a repair task: nothing that was sent before this instant took place, they say. */
+  readonly cleared?: Instant;
   /** A result that a person entered in a repair task: recorded without a call, unless the system's own answer was recorded meanwhile. */
   readonly entered?: { readonly result: unknown; readonly by: string };
 }

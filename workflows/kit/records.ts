@@ -1,5 +1,5 @@
 /** How a case writes: what has gathered rides in the next record, and no record holds a workflow task while Postgres is away. */
-import { ActivityFailure, ApplicationFailure, CancellationScope, proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
+import { ActivityFailure, ApplicationFailure, CancellationScope, proxyActivities, proxyLocalActivities, workflowInfo } from '@temporalio/workflow';
 import type { CaseId } from '../../values/ids.ts';
 import type { ClockCommand, EffectAnswer, EffectRequest, KitActivities, Pending, Recorded, Told } from './protocol.ts';
 
@@ -21,7 +21,7 @@ export function isFinal(failure: unknown): boolean {
   return cause instanceof ApplicationFailure && cause.nonRetryable === true;
 }
 
-type Gathering = { -readonly [K in keyof Omit<Pending, 'clocks' | 'told' | 'seen' | 'refused'>]?: Pending[K] } & {
+type Gathering = { -readonly [K in keyof Omit<Pending, 'clocks' | 'told' | 'seen' | 'refused' | 'reset'>]?: Pending[K] } & {
   clocks: ClockCommand[];
   told: Told[];
   seen: string[];
@@ -99,8 +99,10 @@ export class Recorder {
     const { stage, noReturn, clocks, told, seen, refused } = this.#next;
     this.#next = { clocks: [], told: [], seen: [], refused: [] };
     this.#order += 1;
+    const { runId, firstExecutionRunId } = workflowInfo();
     return {
       order: this.#order,
+      ...(runId === firstExecutionRunId ? {} : { reset: runId }),
       ...(stage === undefined ? {} : { stage }),
       ...(noReturn ? { noReturn } : {}),
       ...(clocks.length > 0 ? { clocks } : {}),
