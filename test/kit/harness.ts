@@ -222,7 +222,7 @@ export async function startKit(
       const at = events.findIndex(before);
       if (at < 0) throw new Error(`the history of ${of} has no such event`);
       const task = events.slice(0, at + 1).findLast((event) => event.workflowTaskCompletedEventAttributes);
-      if (task?.eventId == null) throw new Error(`${of} had no workflow task before that event`);
+      if (!task?.eventId) throw new Error(`${of} had no workflow task before that event`);
       const { runId } = await connection.workflowService.resetWorkflowExecution({
         namespace,
         workflowExecution: { workflowId: of },

@@ -1,11 +1,13 @@
 import { defineCase } from '../../../workflows/kit/case.ts';
 import { processOf, rulesOf, system } from '../../../workflows/kit/references.ts';
 import type { Case } from '../../../workflows/kit/surface.ts';
+import type { allowance as Allowance } from '../../../systems/allowance/contract.ts';
 import type { bench as Bench } from '../bench.ts';
 import type { Errand } from '../errand/process.ts';
 import type { Tiny } from './process.ts';
 
 const bench = system<typeof Bench>('bench');
+const allowance = system<typeof Allowance>('allowance');
 const rules = rulesOf<typeof import('./rules.ts')>();
 const errand = processOf<Errand>('errand');
 type C = Case<Tiny>;
@@ -42,6 +44,36 @@ const scripts: Readonly<Record<string, Script>> = {
   },
   async post(c, log) {
     log.push((await c.do('post', bench.post, { what: 'x' })).what);
+  },
+  async grab(c, log) {
+    const answer = await c.do('grab', bench.grab, { what: 'x' });
+    log.push(answer.ok ? answer.what : answer.error);
+  },
+  async grabThenPost(c, log) {
+    await c.do('a', bench.grab, { what: 'a' });
+    log.push((await c.do('post', bench.post, { what: 'x' })).what);
+  },
+  async postThenWait(c, log) {
+    await c.do('post', bench.post, { what: 'refund' });
+    log.push((await c.task('decide', {})).form.answer);
+  },
+  async postWhen(c, log) {
+    log.push((await c.do('post', bench.post, { what: new Date().toISOString() })).what);
+    await c.task('decide', {});
+  },
+  async settles(c, log) {
+    const { what } = await c.do('post', bench.post, { what: c.input.id });
+    await c.expect('rang', what);
+    log.push(String((await c.event('rang')).times));
+  },
+  async reserve(c, log) {
+    const [order = '', quantity = '1'] = c.input.items;
+    const held = await c.do('units', allowance.reserve, { orderId: order, lines: [{ line: 1, bought: 3, returned: 0, quantity: Number(quantity) }] });
+    log.push(held.ok ? held.units.map((u) => u.unit).join() : held.error);
+    if (!held.ok) return;
+    await c.task('decide', {});
+    await c.do('post', bench.post, { what: 'x' });
+    await c.do('commit', allowance.commit, { hold: held.hold, orderId: order, units: held.units, order: [{ line: 1, bought: 3, returned: 0 }] });
   },
   async grabAndWait(c, log) {
     await c.do('a', bench.grab, { what: 'a' });
