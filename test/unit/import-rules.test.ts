@@ -83,10 +83,23 @@ const rooms: Record<string, { readonly file: string; readonly may: readonly stri
   'a sandbox system': {
     file: 'systems/a/sandbox.ts',
     may: ['express', 'node:crypto', './contract.ts', '../../values/money.ts'],
-    mayNot: ['../../db/cases.ts', '../../workflows/index.ts', '@temporalio/client'],
+    mayNot: ['../../db/cases.ts', '../../delivery/inbox.ts', '../../workflows/index.ts', '@temporalio/client'],
   },
   db: { file: 'db/tasks.ts', may: ['pg', 'zod', '../values/ids.ts'], mayNot: ['../api/main.ts', '../systems/contract.ts', '../workflows/index.ts', 'express'] },
   policies: { file: 'policies/schema.ts', may: ['zod', '../values/money.ts'], mayNot: ['../db/policies.ts', '../workflows/index.ts'] },
+  delivery: {
+    file: 'delivery/inbox.ts',
+    may: ['../db/inbox.ts', '../workflows/registry.ts', '@temporalio/client', '../values/ids.ts'],
+    mayNot: [
+      '../activities/effects.ts',
+      '../api/main.ts',
+      '../worker/main.ts',
+      '../workflows/a/case.ts',
+      '../systems/a/client.ts',
+      'express',
+      '@temporalio/worker',
+    ],
+  },
   activities: {
     file: 'activities/effects.ts',
     may: ['../db/effects.ts', '../systems/a/client.ts', '../workflows/index.ts', '@temporalio/activity'],
