@@ -113,7 +113,7 @@ describe('the same key with another payload (EF3)', () => {
     const id = await open('postWhen');
     await kit.opened(id, 'decide');
     const [before] = await effects(id);
-    await kit.reset(id, (event) => event.activityTaskScheduledEventAttributes != null);
+    await kit.reset(id, (event) => Boolean(event.activityTaskScheduledEventAttributes));
     await kit.opened(id, 'post!repair-1');
     const [task] = await kit.rows<{ context: { error: string } }>(`select context from tasks where case_id = $1 and name = 'repair'`, id);
     expect(task?.context.error).toContain('recorded with other arguments');
@@ -305,7 +305,7 @@ describe('after a reset past it (EF7)', () => {
   test('an effect is not sent again', async () => {
     const id = await open('postThenWait');
     await kit.opened(id, 'decide');
-    await kit.reset(id, (event) => event.activityTaskScheduledEventAttributes != null);
+    await kit.reset(id, (event) => Boolean(event.activityTaskScheduledEventAttributes));
     await kit.decide(id, 'decide', { answer: 'yes' });
     expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['yes'] });
     expect(await ledger(id, 'post')).toMatchObject({ attempts: 1, executions: 1 });
@@ -316,7 +316,7 @@ describe('after a reset past it (EF7)', () => {
     await kit.opened(id, 'decide');
     await kit.send({ source: 'upstream', eventId: `w-${id}`, kind: 'withdraw', name: 'withdraw', caseId: id, body: { reason: 'changed mind' } });
     expect(await kit.outcome(id)).toEqual({ result: 'withdrawn' });
-    await kit.reset(id, (event) => event.workflowTaskCompletedEventAttributes != null, 'dropped');
+    await kit.reset(id, (event) => Boolean(event.workflowTaskCompletedEventAttributes), 'dropped');
     await kit.opened(id, 'a!repair-1');
     const [task] = await kit.rows<{ context: { error: string } }>(`select context from tasks where case_id = $1 and path = 'a!repair-1'`, id);
     expect(task?.context.error).toContain('taken back');
