@@ -51,8 +51,8 @@ const optionsSchema = z.object({
   cases: whole(1, 100_000, 'cases').default(100_000),
   seed: whole(0, 2 ** 31, 'seed').default(1),
   kill: z.boolean().default(false),
-  // Every kind at least twice.
-  kills: whole(6, 1000, 'kills').default(10),
+  // Every kind at least once.
+  kills: whole(3, 1000, 'kills').default(10),
   concurrency: whole(1, 500, 'concurrency').default(48),
   data: z.string().optional(),
 });

@@ -54,18 +54,19 @@ const duration = (ms: number): string => {
 /** One line: bar, cases started, waiting and ended, kills, time. `width`: columns of the terminal. */
 export function progressLine(state: RunState, now: number, width = 100): string {
   const { cases, started, waiting, ended, kills, killsWanted, phase, startedAt } = state;
-  const share = cases === 0 ? 0 : ended / cases;
+  const time = duration(now - Date.parse(startedAt));
+  if (cases === 0) return `${phaseText[phase]} · ${time}`;
   const figures = [
     `${ended}/${cases} ended`,
     `${waiting} waiting`,
     ...(started < cases ? [`${cases - started} to start`] : []),
     ...(killsWanted > 0 ? [`${kills} kills`] : []),
     phaseText[phase],
-    duration(now - Date.parse(startedAt)),
+    time,
   ].join(' · ');
   const room = Math.min(30, width - figures.length - 4);
   if (room < 5) return figures.slice(0, width - 1);
-  const full = Math.round(share * room);
+  const full = Math.round((ended / cases) * room);
   return `[${'█'.repeat(full)}${'░'.repeat(room - full)}] ${figures}`;
 }
 

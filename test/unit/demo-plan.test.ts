@@ -188,7 +188,7 @@ describe('command line of the demo', () => {
     [['returns', '--source', 'elsewhere'], '--source is own or tau-retail'],
     [['returns', '--cases', 'many'], '--cases is a number'],
     [['returns', '--cases', '0'], '--cases is at least 1'],
-    [['returns', '--kill', '--kills', '3'], '--kills is at least 6'],
+    [['returns', '--kill', '--kills', '2'], '--kills is at least 3'],
     [['returns', '--status', '--resume'], '--status goes alone'],
     [['returns', '--quick'], "Unknown option '--quick'"],
   ])('%j is refused with words that say what to do', (argv, words) => {

@@ -28,6 +28,7 @@ afterEach(() => rmSync(folder, { recursive: true }));
 describe('progress', () => {
   test('is one line with bar, cases, kills and time, no wider than the terminal', () => {
     expect(progressLine(state, later, 120)).toBe('[███████████████░░░░░░░░░░░░░░░] 50/100 ended · 10 waiting · 40 to start · 3 kills · cases run · 1 min 05 s');
+    expect(progressLine({ ...state, phase: 'stack', cases: 0 }, later)).toBe('starting the stack · 1 min 05 s');
     for (const width of [40, 60, 80, 200]) expect(progressLine(state, later, width).length).toBeLessThan(width);
   });
 
