@@ -2,7 +2,7 @@
 import type { Role } from '../values/role.ts';
 
 /** `public`: anyone. `signed`: whoever holds the source's webhook secret. Otherwise: who has one of the roles. */
-export type Access = 'public' | 'signed' | readonly Role[];
+type Access = 'public' | 'signed' | readonly Role[];
 
 const desk = ['agent', 'supervisor', 'manager'] as const satisfies readonly Role[];
 const heads = ['supervisor', 'manager'] as const satisfies readonly Role[];

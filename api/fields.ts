@@ -15,5 +15,7 @@ export function fieldErrors(error: z.ZodError, prefix = ''): FieldError[] {
       const nearest = issue.code === 'invalid_union' ? issue.errors.toSorted((a, b) => a.length - b.length)[0] : undefined;
       return nearest && nearest.length > 0 ? flat(nearest, path) : [{ path: at(path), message: issue.message }];
     });
-  return flat(error.issues, []).slice(0, mostErrors);
+  const all = flat(error.issues, []);
+  // The first of a field says what is wrong; zod goes on to measure what has the wrong type.
+  return all.filter(({ path }, i) => all.findIndex((other) => other.path === path) === i).slice(0, mostErrors);
 }

@@ -23,8 +23,8 @@ const enterResult = (result: z.ZodType) =>
   z.object({ action: z.literal('enterResult'), result: result.describe("The operation's result, as the system would have answered"), note });
 
 /** The repair of an operation whose result nobody knows (anything goes) or of a case that has grown too long (nothing to enter). */
-export const repairForm = z.discriminatedUnion('action', [retry, enterResult(z.unknown()), giveUp]) satisfies z.ZodType<RepairForm>;
-export const redoForm = z.object({ decision: z.enum(['approve', 'refuse']), note });
+const repairForm = z.discriminatedUnion('action', [retry, enterResult(z.unknown()), giveUp]) satisfies z.ZodType<RepairForm>;
+const redoForm = z.object({ decision: z.enum(['approve', 'refuse']), note });
 
 export const builtIn: Readonly<Record<string, { readonly title: Text; readonly form: z.ZodType }>> = {
   [repairTask]: { title: { zh: '修复', en: 'Repair' }, form: repairForm },

@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 /** A cursor is opaque to callers: the keyset of the last row they saw. */
 const keyset = z.tuple([z.string().max(100), z.string().max(1000)]);
-export type Keyset = z.output<typeof keyset>;
+type Keyset = z.output<typeof keyset>;
 
 const cursorText = z
   .string()
@@ -24,7 +24,7 @@ export const paging = {
   limit: z.coerce.number().int().min(1).max(200).default(50).meta({ description: 'Rows of a page' }),
 };
 
-export const cursorOf = (of: Keyset): string => Buffer.from(JSON.stringify(of)).toString('base64url');
+const cursorOf = (of: Keyset): string => Buffer.from(JSON.stringify(of)).toString('base64url');
 
 /** A page from one row more than was asked for. */
 export function page<R, V>(rows: readonly R[], limit: number, view: (row: R) => V, key: (row: R) => Keyset): { items: V[]; next?: string } {

@@ -28,7 +28,7 @@ import { processNamed, processParam } from './processes.ts';
 /** Temporal takes a workflow id of 1,000 characters, systems an idempotency key of 700: what is left of it is for the steps' paths. */
 const longestId = 500;
 
-export const caseParam = z.object({
+const caseParam = z.object({
   id: z.string().min(1).max(longestId).describe('Percent-encode it: a case id may hold any character').meta({ example: 'return-exchange.O-1.R-1' }),
 });
 
