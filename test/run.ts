@@ -15,6 +15,7 @@ import { cleanUp, writeState } from '../cli/stack/state.ts';
 import { Supervisor } from '../cli/stack/supervisor.ts';
 import { devServer, resolveTemporal } from '../cli/stack/temporal.ts';
 import { resolveTestServer } from '../cli/stack/test-server.ts';
+import { unless } from '../cli/stack/unless.ts';
 import { migrate } from '../db/migrate.ts';
 import { namespaceOf, templateDatabase, variables } from './stack/names.ts';
 
@@ -55,18 +56,28 @@ async function sweep(): Promise<void> {
 }
 
 /** Brings up Postgres with a migrated template, and Temporal; returns what the tests are told. */
-async function bringUp(supervisor: Supervisor, folder: string, files: readonly string[]): Promise<Record<string, string>> {
-  const temporal = await resolveTemporal(process.env, say);
-  const testServer = await resolveTestServer(process.env, say);
+async function bringUp(supervisor: Supervisor, folder: string, files: readonly string[], stopping: AbortSignal): Promise<Record<string, string>> {
+  const temporal = await unless(stopping, () => resolveTemporal(process.env, say));
+  const testServer = await unless(stopping, () => resolveTestServer(process.env, say));
   const [port, temporalPort, password] = [await freePort(), await freePort(), randomBytes(12).toString('hex')];
   // The tests' data need not survive the machine.
   const settings = ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off'];
-  await supervisor.start(await embeddedPostgres({ folder: join(folder, 'postgres'), password, port, settings, env: process.env, say }));
+  const postgres = await embeddedPostgres({ folder: join(folder, 'postgres'), password, port, settings, env: process.env, say });
+  await unless(stopping, () => supervisor.start(postgres));
   const server = urlOf(port, password, 'postgres');
   await ensureDatabase(server, templateDatabase);
   await migrate(urlOf(port, password, templateDatabase));
-  if (temporal.kind === 'program')
-    await supervisor.start(devServer({ program: temporal.path, port: temporalPort, namespaces: files.map(namespaceOf), env: process.env }));
+  if (temporal.kind === 'program') {
+    const server = devServer({
+      program: temporal.path,
+      port: temporalPort,
+      namespaces: files.map(namespaceOf),
+      // A workflow that fails by its code is reported after two tries, which take ten seconds, not after five, which take a minute.
+      settings: ['system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute=2'],
+      env: process.env,
+    });
+    await unless(stopping, () => supervisor.start(server));
+  }
   return {
     [variables.postgres]: server,
     [variables.temporal]: temporal.kind === 'running' ? temporal.address : `127.0.0.1:${temporalPort}`,
@@ -75,6 +86,7 @@ async function bringUp(supervisor: Supervisor, folder: string, files: readonly s
 }
 
 async function runJest(more: Record<string, string>, stopping: AbortSignal): Promise<number> {
+  stopping.throwIfAborted();
   // A group of its own: jest and its workers end together.
   const child = spawn(process.execPath, [jest, ...jestArguments], { cwd: root, env: { ...env, ...more }, stdio: 'inherit', detached: true });
   const end = (): void => {
@@ -105,9 +117,8 @@ async function main(): Promise<number> {
   if (leader === undefined) throw new Error('This process cannot be told from others: is /proc mounted?');
   const supervisor = new Supervisor({ logs: join(folder, 'logs'), say, onChange: (processes) => writeState(folder, { leader, processes }) });
   process.once('exit', () => supervisor.kill());
-  stopping.signal.addEventListener('abort', () => void supervisor.stop(), { once: true });
   try {
-    const more = await bringUp(supervisor, folder, files);
+    const more = await bringUp(supervisor, folder, files, stopping.signal);
     return await runJest(more, stopping.signal);
   } finally {
     await supervisor.stop();

@@ -1,5 +1,4 @@
 /** Which processes the stack has, in which order, and what each is told. */
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, realpath } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -17,6 +16,7 @@ import type { StackState } from './state.ts';
 import { Supervisor } from './supervisor.ts';
 import type { ChildSpec } from './supervisor.ts';
 import { devServer, resolveTemporal } from './temporal.ts';
+import { unless } from './unless.ts';
 
 export interface StackOptions {
   /** Everything that outlives a restart. */
@@ -66,15 +66,6 @@ async function claim(what: string, flag: string, given: number | undefined, host
   return given;
 }
 
-/** Rejects as soon as the signal is given, whatever becomes of the work: for work that nobody can stop. */
-const unless = <T>(signal: AbortSignal, work: Promise<T>): Promise<T> =>
-  Promise.race([
-    work,
-    once(signal, 'abort').then(() => {
-      throw new Error('Stopped before the stack was up.');
-    }),
-  ]);
-
 /** Brings the whole stack up and keeps it up. Throws, having ended everything it started, when it does not come up or the signal is given before. */
 export async function startStack({ folder: given, port, host, policyFile, ports, env, say }: StackOptions, signal: AbortSignal): Promise<Stack> {
   if (!existsSync(policyFile)) throw new Error(`There is no policy file ${policyFile}.`);
@@ -86,7 +77,7 @@ export async function startStack({ folder: given, port, host, policyFile, ports,
     await cleanUp(folder, say);
 
     // What may take minutes or may not be had at all comes first: until then nothing runs.
-    const temporal = await unless(signal, resolveTemporal(env, say));
+    const temporal = await unless(signal, () => resolveTemporal(env, say));
     const apiPort = await claim('API', '--port', port, host);
     const systemsPort = await claim('sandbox systems', '--systems-port', ports.systems, '127.0.0.1');
     const postgresPort = await claim('Postgres', '--postgres-port', ports.postgres, '127.0.0.1');
@@ -141,7 +132,6 @@ export async function startStack({ folder: given, port, host, policyFile, ports,
     });
     // However this process ends, short of SIGKILL, the others end with it.
     process.once('exit', () => supervisor.kill());
-    signal.addEventListener('abort', () => void supervisor.stop(), { once: true });
     const stop = async (): Promise<void> => {
       await supervisor.stop();
       removeState(folder);
@@ -151,16 +141,19 @@ export async function startStack({ folder: given, port, host, policyFile, ports,
       const timed = async (what: string, work: () => Promise<void>): Promise<void> => {
         const started = Date.now();
         await work();
+        signal.throwIfAborted();
         say(`  ${what.padEnd(9)} ready after ${((Date.now() - started) / 1000).toFixed(1)} s`);
       };
       const bundle = join(root, 'workflow-bundle/workflows.js');
       const childEnv = { ...env, ...settings, ...(existsSync(bundle) ? { WORKFLOW_BUNDLE: bundle } : {}) };
       if (ownDatabase === undefined) {
         await timed('postgres', async () => {
-          await supervisor.start(await embeddedPostgres({ folder: clusterFolder, password, port: postgresPort, env, say }));
+          const spec = await embeddedPostgres({ folder: clusterFolder, password, port: postgresPort, env, say });
+          await unless(signal, () => supervisor.start(spec));
           await ensureDatabase(urlOf(postgresPort, password, 'postgres'), database);
         });
       }
+      // Not cut short: its connections do not bear that Postgres goes away under them.
       await timed('tables', () => migrate(databaseUrl));
       if (temporal.kind === 'program') {
         const options = {
@@ -171,7 +164,7 @@ export async function startStack({ folder: given, port, host, policyFile, ports,
           database: join(folder, 'temporal.db'),
           env,
         };
-        await timed('temporal', () => supervisor.start(devServer(options)));
+        await timed('temporal', () => unless(signal, () => supervisor.start(devServer(options))));
       }
       // At once: none needs another to start, and each spends its first seconds loading.
       const own = [
@@ -179,7 +172,7 @@ export async function startStack({ folder: given, port, host, policyFile, ports,
         ours('worker', 'worker/main', childEnv, saysReady),
         ours('api', 'api/main', childEnv, answers(`${api}/readyz`)),
       ];
-      await Promise.all(own.map((spec) => timed(spec.name, () => supervisor.start(spec))));
+      await Promise.all(own.map((spec) => timed(spec.name, () => unless(signal, () => supervisor.start(spec)))));
     } catch (error) {
       await stop();
       throw error;

@@ -74,6 +74,8 @@ export interface DevServerOptions {
   readonly namespaces: readonly string[];
   /** Where its state is kept; without it, in memory. */
   readonly database?: string;
+  /** Dynamic configuration besides ours, as `key=value`. */
+  readonly settings?: readonly string[];
   readonly env: Environment;
 }
 
@@ -91,7 +93,7 @@ const limits = [
 const dynamicConfig = ['system.enableActivityEagerExecution=true', ...limits.map((limit) => `${limit}=20000`)];
 
 /** How to run Temporal's development server: the whole server and its page in one process. */
-export const devServer = ({ program, port, uiPort, namespaces, database, env }: DevServerOptions): ChildSpec => ({
+export const devServer = ({ program, port, uiPort, namespaces, database, settings = [], env }: DevServerOptions): ChildSpec => ({
   name: 'temporal',
   command: program,
   args: [
@@ -104,7 +106,7 @@ export const devServer = ({ program, port, uiPort, namespaces, database, env }: 
     ...namespaces.map((namespace) => `--namespace=${namespace}`),
     ...(uiPort === undefined ? ['--headless'] : [`--ui-port=${uiPort}`]),
     ...(database === undefined ? [] : [`--db-filename=${database}`]),
-    ...dynamicConfig.map((setting) => `--dynamic-config-value=${setting}`),
+    ...[...dynamicConfig, ...settings].map((setting) => `--dynamic-config-value=${setting}`),
   ],
   env,
   ready: async () => {
