@@ -4,6 +4,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { BrokenCircuitError, circuitBreaker, ConsecutiveBreaker, handleType, type CircuitBreakerPolicy } from 'cockatiel';
 import { intend, intendAgain, KeyReused, recordAnswer, standingAnswer } from '../db/effects.ts';
 import { inTransaction } from '../db/pool.ts';
+import { lockCase } from '../db/tasks.ts';
 import { note } from '../db/timeline.ts';
 import { callOperation, factsOf, lookupOperation, SystemRefused, SystemUnavailable } from '../systems/client.ts';
 import type { OperationContract } from '../systems/contract.ts';
@@ -77,6 +78,13 @@ async function once(engine: Engine, request: EffectRequest): Promise<EffectAnswe
   const own = engine.own[`${request.system}.${request.operation}`];
   if (own) {
     return inTransaction(pool, async (tx) => {
+      // A try that was given up as too slow may still be at it: it is waited for, and its answer stands.
+      await lockCase(tx, request.case);
+      const meanwhile = await standingAnswer(tx, request);
+      if (meanwhile) {
+        await applyPending(engine, tx, request.case, request.pending);
+        return meanwhile;
+      }
       const answer = await own(tx, { case: request.case, key: effectKey(request.case, request.path), args: contract.args.parse(request.args) });
       return recordIn(engine, tx, request, answer);
     });

@@ -378,6 +378,28 @@ describe('units of one order line that cases draw on (EF8)', () => {
     expect(await kit.rows(`select unit from allowance_units where order_id = 'order-fails'`)).toHaveLength(0);
   });
 
+  test('are taken and used once by a case whose slow try is overtaken by the next one', async () => {
+    const id = await open('grabAndWait');
+    const line = { line: 1, bought: 2, returned: 0 };
+    const effect = (operation: string, args: object): EffectRequest => ({
+      case: id,
+      path: operation,
+      system: 'allowance',
+      operation,
+      args,
+      pending: { order: 0 },
+    });
+    const both = (request: EffectRequest) => Promise.all([runEffect(kit.engine, request), runEffect(kit.engine, request)]);
+    const [held, again] = await both(effect('reserve', { orderId: 'order-slow', lines: [{ ...line, quantity: 2 }] }));
+    expect(held).toEqual({ ok: true, result: { hold: `${id}/reserve`, units: [expect.anything(), expect.anything()] } });
+    expect(again).toEqual(held);
+    const commit = effect('commit', { hold: `${id}/reserve`, orderId: 'order-slow', units: [{ line: 1, unit: 1 }], order: [line] });
+    expect(await both(commit)).toEqual([
+      { ok: true, result: { whole: false } },
+      { ok: true, result: { whole: false } },
+    ]);
+  });
+
   test('are never more than were bought, whoever comes at once', async () => {
     const reserve = ownOperations['allowance.reserve'];
     if (reserve === undefined) throw new Error('no such operation');
