@@ -1,6 +1,5 @@
 /** The README's return, as printed, on the whole stack; and the same with every process killed on the way. */
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
+import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -8,37 +7,22 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { freePort } from '../../cli/stack/ports.ts';
 import { readStack } from '../../cli/stack/state.ts';
 import { until } from './until.ts';
+import type { Start } from './whole.ts';
+import { start } from './whole.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 let folder: string;
 let port: number;
-let stack: ChildProcess;
-let printed = '';
+let stack: Start;
 
 async function startStack(): Promise<void> {
-  printed = '';
-  // Its own group, as a terminal's; the tests' Temporal and Postgres are not its.
-  const { TEMPORAL_ADDRESS: _t, DATABASE_URL: _d, ...env } = process.env;
-  stack = spawn(process.execPath, ['--import', 'tsx', 'cli/start.ts', '--data', folder, '--port', String(port)], {
-    cwd: root,
-    env: { ...env, NODE_OPTIONS: '' },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    detached: true,
-  });
-  for (const stream of [stack.stdout, stack.stderr]) stream?.on('data', (chunk: Buffer) => (printed += chunk.toString()));
-  await until(
-    `the stack is ready: ${printed}`,
-    () => {
-      if (stack.exitCode !== null) throw new Error(`the stack ended:\n${printed}`);
-      return printed.includes('is ready');
-    },
-    60_000,
-  );
+  stack = start(['--data', folder, '--port', String(port)]);
+  await stack.ready;
 }
 async function stopStack(): Promise<number> {
   const began = Date.now();
-  stack.kill('SIGTERM');
-  if (stack.exitCode === null) await once(stack, 'exit');
+  stack.child.kill('SIGTERM');
+  await stack.ended;
   return Date.now() - began;
 }
 
