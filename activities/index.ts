@@ -4,7 +4,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { idOf, openCase, type CaseRow } from '../db/cases.ts';
 import { correlate, KeyTaken, storeInbound } from '../db/inbox.ts';
 import { tellBroken } from '../db/messages.ts';
-import { inTransaction, type Sql } from '../db/pool.ts';
+import { inTransaction, refusalCode, type Sql } from '../db/pool.ts';
 import { closeAllTasks, closeTasks, openTask } from '../db/tasks.ts';
 import { note } from '../db/timeline.ts';
 import { deliverInbox } from '../delivery/inbox.ts';
@@ -14,7 +14,7 @@ import type { CaseId } from '../values/ids.ts';
 import { instant } from '../values/instant.ts';
 import { canonicalJson } from '../values/hash.ts';
 import { manifestOf, type RegisteredProcess } from '../workflows/registry.ts';
-import { repairTask, type CloseCaseRequest, type DecideRequest, type KitActivities } from '../workflows/kit/protocol.ts';
+import { failures, repairTask, type CloseCaseRequest, type DecideRequest, type KitActivities } from '../workflows/kit/protocol.ts';
 import { abandonClocks } from './clock-log.ts';
 import { caseOf, policyOf, type Engine } from './context.ts';
 import { runEffect } from './effects.ts';
@@ -40,7 +40,7 @@ export function createActivities(engine: Engine): KitActivities {
     }
   };
 
-  return {
+  return refusing({
     record: async ({ case: of, pending }) => ({ refusedClocks: await inTransaction(pool, (tx) => applyPending(engine, tx, of, pending)) }),
 
     runEffect: (request) => runEffect(engine, request),
@@ -120,7 +120,23 @@ export function createActivities(engine: Engine): KitActivities {
       if (parent) await bring(() => deliverInbox(pool, temporal, parent));
       for (const id of successors) await bring(async () => startWorkflow(pool, temporal, await caseOf(pool, id)));
     },
-  };
+  });
+}
+
+/** What Postgres refuses for what it holds is not tried again and again: the failure says which constraint or kind of value, and none of the values. */
+function refusing(activities: KitActivities): KitActivities {
+  const named = Object.entries(activities).map(([name, run]: [string, (request: never) => Promise<unknown>]) => {
+    const guarded = async (request: never): Promise<unknown> => {
+      try {
+        return await run(request);
+      } catch (error) {
+        const code = refusalCode(error);
+        throw code === undefined ? error : ApplicationFailure.nonRetryable(`Postgres refuses the ${name} record: ${code}`, failures.recordRefused);
+      }
+    };
+    return [name, guarded] as const;
+  });
+  return Object.fromEntries(named) as unknown as KitActivities;
 }
 
 /** Runs a rule once per step: the logged decision stands, whatever rule or facts a later run would bring. */

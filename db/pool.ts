@@ -50,6 +50,15 @@ export async function inTransaction<T>(pool: Pool, work: (tx: Sql) => Promise<T>
   }
 }
 
+/**
+ * The code of an error by which Postgres refuses what it was given (a value it cannot hold, a constraint): the same statement is refused for ever. A key that
+ * exists is none: another try of the same record may have been there first, and the next one finds it.
+ */
+export function refusalCode(error: unknown): string | undefined {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  return /^2[23]\w{3}$/.test(code) && code !== '23505' ? code : undefined;
+}
+
 /** Whether Postgres cannot be reached or is going away, as opposed to refusing a statement. */
 export function isAway(error: unknown): boolean {
   // Not `instanceof`: Node's own errors are of another realm inside a test's.

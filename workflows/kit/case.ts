@@ -294,6 +294,13 @@ class Run {
   }
 }
 
+interface Branch {
+  readonly key: string;
+  readonly path: string;
+  readonly scope: CancellationScope;
+  readonly ends: Promise<unknown>;
+}
+
 /** One scope of a case: the verbs, at a path. */
 class Scope<P extends ProcessDeclaration> implements Case<P> {
   readonly #run: Run;
@@ -449,8 +456,7 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
     branches: B,
   ): Promise<{ [K in keyof B]: { readonly won: K; readonly value: Awaited<ReturnType<B[K]>> } }[keyof B]> {
     type Won = { [K in keyof B]: { readonly won: K; readonly value: Awaited<ReturnType<B[K]>> } }[keyof B];
-    const runs = this.#branches(Object.entries(branches));
-    try {
+    return this.#together(Object.entries(branches), async (runs) => {
       const fastest = await Promise.race(runs.map((r) => r.ends.then(() => r)));
       const others = runs.filter((r) => r !== fastest);
       // One statement closes the others' tasks. A person's word that was already given is not thrown away for an event or a window.
@@ -469,19 +475,14 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
       }
       const value = await winner.ends;
       return { won: winner.key, value } as Won;
-    } finally {
-      await this.#stop(runs);
-    }
+    });
   }
 
   async all<B extends Record<string, (c: Case<P>) => Promise<unknown>>>(branches: B): Promise<{ [K in keyof B]: Awaited<ReturnType<B[K]>> }> {
-    const runs = this.#branches(Object.entries(branches));
-    try {
+    return this.#together(Object.entries(branches), async (runs) => {
       const values = await Promise.all(runs.map(async (r) => [r.key, await r.ends] as const));
       return Object.fromEntries(values) as { [K in keyof B]: Awaited<ReturnType<B[K]>> };
-    } finally {
-      await this.#stop(runs);
-    }
+    });
   }
 
   async each<I, R>(
@@ -489,27 +490,39 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
     key: (item: I) => string,
     run: (c: Case<P>, item: I) => Promise<R>,
   ): Promise<({ readonly ok: true; readonly value: R } | { readonly ok: false; readonly error: 'gaveUp' })[]> {
-    const runs = this.#branches(items.map((item) => [key(item), (c: Case<P>) => run(c, item)] as const));
-    try {
-      return await Promise.all(
-        runs.map((r) =>
-          r.ends.then(
-            (value) => ({ ok: true as const, value: value as R }),
-            (failure: unknown) => {
-              if (isGaveUp(failure)) return { ok: false as const, error: 'gaveUp' as const };
-              throw failure;
-            },
+    return this.#together(
+      items.map((item) => [key(item), (c: Case<P>) => run(c, item)] as const),
+      (runs) =>
+        Promise.all(
+          runs.map((r) =>
+            r.ends.then(
+              (value) => ({ ok: true as const, value: value as R }),
+              (failure: unknown) => {
+                if (isGaveUp(failure)) return { ok: false as const, error: 'gaveUp' as const };
+                throw failure;
+              },
+            ),
           ),
         ),
-      );
-    } finally {
-      await this.#stop(runs);
-    }
+    );
   }
 
-  #branches(
-    branches: readonly (readonly [string, (c: Case<P>) => Promise<unknown>])[],
-  ): { key: string; path: string; scope: CancellationScope; ends: Promise<unknown> }[] {
+  /** Runs branches side by side until `work` has what it wants of them, and ends those that still run. */
+  async #together<T>(branches: readonly (readonly [string, (c: Case<P>) => Promise<unknown>])[], work: (runs: readonly Branch[]) => Promise<T>): Promise<T> {
+    const runs = this.#branches(branches);
+    let result: T;
+    try {
+      result = await work(runs);
+    } catch (failure) {
+      // A fault of the code closes nothing: the workflow task fails, and once a deployment has mended it the branches go on where they are.
+      if (failure instanceof TemporalFailure) await this.#stop(runs);
+      throw failure;
+    }
+    await this.#stop(runs);
+    return result;
+  }
+
+  #branches(branches: readonly (readonly [string, (c: Case<P>) => Promise<unknown>])[]): Branch[] {
     return branches.map(([key, body]) => {
       const c = this.in(key);
       const scope = new CancellationScope();
@@ -521,7 +534,7 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
   }
 
   /** Ends branches that still run: their tasks closed in one statement, their effects finished. */
-  async #stop(runs: readonly { path: string; scope: CancellationScope; ends: Promise<unknown> }[]): Promise<void> {
+  async #stop(runs: readonly Branch[]): Promise<void> {
     // When this scope itself is being ended, whoever ends it closes all tasks below it at once.
     const outer = CancellationScope.current().consideredCancelled;
     for (const r of runs) r.scope.cancel();

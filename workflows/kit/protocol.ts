@@ -164,13 +164,16 @@ export interface KitActivities {
   closeCase(request: CloseCaseRequest): Promise<void>;
 }
 
-/** Names of the failures that activities throw on purpose. The first two are retried; the others go to a person at once. */
+/**
+ * Names of the failures that activities throw on purpose. `unavailable` is retried; the others of effects go to a person at once. `recordRefused` is a fault of
+ * the code: the workflow task fails until a deployment mends it, and the sweep tells operators.
+ */
 export const failures = {
   unavailable: 'SystemUnavailable',
   refused: 'SystemRefused',
   outcomeUnknown: 'OutcomeUnknown',
   keyReused: 'EffectKeyReused',
-  noSuchTask: 'NoSuchTask',
+  recordRefused: 'RecordRefused',
 } as const;
 
 /** The built-in task of every process: an effect that neither succeeds nor is refused for a declared reason. */

@@ -1,6 +1,7 @@
 /** How a case writes: what has gathered rides in the next record, and no record holds a workflow task while Postgres is away. */
 import { ActivityFailure, ApplicationFailure, CancellationScope, proxyActivities, proxyLocalActivities, workflowInfo } from '@temporalio/workflow';
 import type { CaseId } from '../../values/ids.ts';
+import { failures } from './protocol.ts';
 import type { ClockCommand, EffectAnswer, EffectRequest, KitActivities, Pending, Recorded, Told } from './protocol.ts';
 
 // Beside the workflow task: costs one event of history. Two tries in two seconds bridge a lost connection, no more: a task slot is held meanwhile.
@@ -15,10 +16,19 @@ const apart = proxyActivities<KitActivities>({
   retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '10s' },
 });
 
-/** A failure that another try of ours cannot change. An exhausted local activity rejects with the bare ApplicationFailure. */
-export function isFinal(failure: unknown): boolean {
-  const cause = failure instanceof ActivityFailure ? failure.cause : failure;
+/** What an activity threw. An exhausted local activity rejects with the bare ApplicationFailure. */
+const causeOf = (failure: unknown): unknown => (failure instanceof ActivityFailure ? failure.cause : failure);
+
+/** A failure that another try of ours cannot change. */
+function isFinal(failure: unknown): boolean {
+  const cause = causeOf(failure);
   return cause instanceof ApplicationFailure && cause.nonRetryable === true;
+}
+
+/** A record that Postgres refuses for what it holds is a fault of the code, and fails the workflow task as one. */
+function faultOf(failure: unknown): unknown {
+  const cause = causeOf(failure);
+  return cause instanceof ApplicationFailure && cause.type === failures.recordRefused ? new Error(cause.message) : failure;
 }
 
 type Gathering = { -readonly [K in keyof Omit<Pending, 'clocks' | 'told' | 'seen' | 'refused' | 'reset'>]?: Pending[K] } & {
@@ -119,8 +129,12 @@ export class Recorder {
       try {
         return await call(beside);
       } catch (failure) {
-        if (isFinal(failure)) throw failure;
+        if (isFinal(failure)) throw faultOf(failure);
+      }
+      try {
         return await call(apart);
+      } catch (failure) {
+        throw faultOf(failure);
       }
     });
   }
