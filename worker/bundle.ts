@@ -1,13 +1,13 @@
 /** Makes the workflow bundle: ahead of time for an image, or at a worker's start. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { bundleWorkflowCode } from '@temporalio/worker';
+import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
 
 /** The code of every workflow of an index, ready to run in the sandbox. */
 export async function bundleWorkflows(
   index: URL = new URL(import.meta.url.endsWith('.ts') ? '../workflows/index.ts' : '../workflows/index.js', import.meta.url),
 ): Promise<string> {
-  const { code } = await bundleWorkflowCode({ workflowsPath: fileURLToPath(index) });
+  const { code } = await bundleWorkflowCode({ workflowsPath: fileURLToPath(index), logger: new DefaultLogger('WARN') });
   return code;
 }
 

@@ -87,7 +87,10 @@ export interface Kit {
   history(of: CaseId): Promise<HistoryEvent[]>;
   /** As "Reset" in the Temporal UI: a new run from before the event of the latest one, which keeps the signals that came later unless told otherwise. */
   reset(of: CaseId, before: (event: HistoryEvent) => boolean, signals?: 'kept' | 'dropped'): Promise<string>;
-  startWorker(): Promise<void>;
+  /** Until the case waits for something outside: no workflow task is under way. */
+  parked(of: CaseId): Promise<void>;
+  /** `mend` changes the workflows' code first: what a deployment does. */
+  startWorker(mend?: (code: string) => string): Promise<void>;
   stopWorker(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -100,7 +103,7 @@ const bundleOnce = (): Promise<string> => (bundle ??= bundleWorkflows(new URL('.
 const { RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL: withoutSignals } = proto.temporal.api.enums.v1.ResetReapplyExcludeType;
 const { INDEXED_VALUE_TYPE_KEYWORD: keyword } = proto.temporal.api.enums.v1.IndexedValueType;
 // Failing workflows are what many tests are about. On load, because a test environment makes a runtime of its own when it finds none.
-Runtime.install({ logger: new DefaultLogger('ERROR') });
+Runtime.install({ logger: new DefaultLogger('ERROR'), telemetryOptions: { logging: { filter: 'ERROR' } } });
 
 export async function startKit(
   { databaseUrl, temporal: { address, namespace, skipsTime }, codecKeys, sandboxUrl = databaseUrl }: Surroundings,
@@ -233,12 +236,19 @@ export async function startKit(
       });
       return runId;
     },
-    async startWorker() {
+    async parked(of) {
+      await kit.until(
+        `${of} parked`,
+        async () => (await temporal.workflow.getHandle(of).describe()).raw.pendingWorkflowTask,
+        (task) => !task,
+      );
+    },
+    async startWorker(mend = (code) => code) {
       const worker = await Worker.create({
         connection: native,
         namespace,
         taskQueue,
-        workflowBundle: { code: await bundleOnce() },
+        workflowBundle: { code: mend(await bundleOnce()) },
         activities: { ...createActivities(engine) },
         dataConverter,
         maxCachedWorkflows: 100,

@@ -166,6 +166,20 @@ const scripts: Readonly<Record<string, Script>> = {
     await Promise.resolve();
     throw new TypeError('a fault of the code');
   },
+  async poisonWhenTold(c, log) {
+    const { person } = await c.all({
+      person: (b) => b.task('decide', {}),
+      bell: async (b) => {
+        if (await b.event('said', { within: 'evidence' })) throw new TypeError('a fault of the code');
+      },
+    });
+    log.push(person.form.answer);
+  },
+  async poisonRecord(c) {
+    // Postgres takes no zero character: this record fails for ever.
+    c.tell('hello', { name: '\0' });
+    await c.task('decide', {});
+  },
 };
 
 export const tiny = defineCase<Tiny>(
