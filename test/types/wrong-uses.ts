@@ -32,8 +32,8 @@ export const unknownWindow = body((c) => c.sleep('returnDone'));
 export const unknownEvent = body((c) => c.event('rung'));
 // @ts-expect-error a wrong argument of an operation
 export const wrongArgument = body((c) => c.do('grab', bench.grab, { what: 1 }));
-// @ts-expect-error an operation that the contract does not have
-export const unknownOperation = body((c) => c.do('steal', bench.steal, {}));
+// @ts-expect-error another system than the one whose contract it is
+export const otherSystem = system<typeof Bench>('finance');
 // @ts-expect-error wrong facts of a rule
 export const wrongFacts = body((c) => c.decide('count', rules.count, { items: 'a, b' }));
 // @ts-expect-error a business error that nobody looked at
