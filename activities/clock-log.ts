@@ -102,8 +102,8 @@ async function recompute(tx: Sql, of: CaseOfClock, policy: PolicyValues, clock: 
   return state;
 }
 
-/** A decision that is stored and not yet taken in may stop the clock at an instant before its breach. */
-const decisionWait = 10_000;
+/** What came in time and is not yet taken in may stop the clock at its own instant: nobody is told while nobody has anything left to do about it. */
+const takenInWithin = 10_000;
 
 /** The job of a clock's point: warns or escalates, once each, and sets the next point. */
 export async function clockDue(engine: Engine, caseId: CaseId, clock: string): Promise<void> {
@@ -116,9 +116,13 @@ export async function clockDue(engine: Engine, caseId: CaseId, clock: string): P
     const state = await recompute(tx, of, policy, clock, now);
     const [action] = dueActions(state, now, []);
     if (action === undefined) return;
-    const { rows } = await tx.query('select 1 from inbox where case_id = $1 and seen_at is null and became is null limit 1', [caseId]);
+    const { rows } = await tx.query(
+      `select 1 from inbox where case_id = $1 and seen_at is null and became is null and at <= $2
+         and not exists (select 1 from tasks where case_id = $1 and status = 'open' and $3 = any(clocks)) limit 1`,
+      [caseId, state.deadline, clock],
+    );
     if (rows.length > 0) {
-      await addJob(tx, 'clock-due', jobKey(caseId, clock), { caseId, clock }, plus(now, decisionWait));
+      await addJob(tx, 'clock-due', jobKey(caseId, clock), { caseId, clock }, plus(now, takenInWithin));
       return;
     }
     const raised = action.kind === 'escalate' ? await escalateTasks(tx, caseId, clock, action.to) : await holders(tx, caseId, clock);
