@@ -42,6 +42,7 @@ import { bundleWorkflows } from '../../worker/bundle.ts';
 import { registerSearchAttributes } from '../../worker/search-attributes.ts';
 import { bench } from '../processes/bench.ts';
 import { benchSandbox } from '../processes/bench-sandbox.ts';
+import { record, recording } from './histories.ts';
 
 export interface Surroundings {
   readonly databaseUrl: string;
@@ -262,6 +263,8 @@ export async function startKit(
       running = undefined;
     },
     async stop() {
+      if (recording)
+        await record(temporal, await kit.rows(`select id, process from cases where status <> 'open' and started_at is not null order by opened_at`));
       // What a test left open must not reach the worker of the next one: they share a server and its task queue.
       for (const { id } of (await pool.query<{ id: string }>(`select id from cases where status in ('open', 'broken')`)).rows)
         await temporal.workflow
