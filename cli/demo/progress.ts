@@ -22,6 +22,7 @@ export const runState = z.object({
   own: z.boolean(),
   process: z.object({ pid: z.int(), started: z.string() }),
   startedAt: z.string(),
+  endedAt: z.string().optional(),
   phase: z.enum(phases),
   cases: z.int(),
   started: z.int(),
@@ -53,8 +54,8 @@ const duration = (ms: number): string => {
 
 /** One line: bar, cases started, waiting and ended, kills, time. `width`: columns of the terminal. */
 export function progressLine(state: RunState, now: number, width = 100): string {
-  const { cases, started, waiting, ended, kills, killsWanted, phase, startedAt } = state;
-  const time = duration(now - Date.parse(startedAt));
+  const { cases, started, waiting, ended, kills, killsWanted, phase, startedAt, endedAt } = state;
+  const time = duration((endedAt === undefined ? now : Date.parse(endedAt)) - Date.parse(startedAt));
   if (cases === 0) return `${phaseText[phase]} · ${time}`;
   const figures = [
     `${ended}/${cases} ended`,
@@ -139,7 +140,7 @@ export class Progress {
 
   /** The last word: the bar goes, the state stays. */
   end(result: string, exitCode: number): void {
-    this.#state = { ...this.#state, phase: 'ended', result, exitCode };
+    this.#state = { ...this.#state, phase: 'ended', endedAt: new Date().toISOString(), result, exitCode };
     this.interrupt();
   }
 

@@ -39,7 +39,7 @@ export interface Reported {
   readonly ledger: readonly LedgerEntry[];
   readonly repeated: ReadonlyMap<string, number>;
   readonly kills: readonly Kill[];
-  readonly webhooks: { readonly sent: number; readonly attempts: number };
+  readonly webhooks: { readonly sent: number; readonly attempts: number; readonly twice: boolean };
   readonly ms: number;
   readonly findings: readonly Finding[];
 }
@@ -81,7 +81,8 @@ export function report({ cases, plans, ledger, repeated, kills, webhooks, ms, fi
       ['effects in the ledgers', String(ledger.length)],
       ['… of them asked for more than once', String(asked.length)],
       ['webhooks', String(webhooks.sent)],
-      ['… sent again', String(webhooks.attempts - webhooks.sent)],
+      ...(webhooks.twice ? [['… one in ten sent twice on purpose', ''] as const] : []),
+      ['… sent again because nobody took them', String(webhooks.attempts - webhooks.sent)],
       ...tally(kills.map((kill) => `killed with SIGKILL: ${kill.process}`)).map(([name, count]) => [name, String(count)]),
       ['time', `${Math.round(ms / 1000)} s, ${(cases.length / (ms / 1000)).toFixed(2)} cases a second`],
     ]),

@@ -127,7 +127,7 @@ export async function runReturns(
     ledger: rows.ledger,
     repeated: journal.repeated,
     kills: journal.kills,
-    webhooks: { sent: webhooks.length, attempts: webhooks.reduce((so, webhook) => so + webhook.attempts, 0) },
+    webhooks: { sent: webhooks.length, attempts: webhooks.reduce((so, webhook) => so + webhook.attempts, 0), twice: options.own },
     ms,
     findings,
   });

@@ -35,7 +35,9 @@ describe('progress', () => {
   test('says of a run whether it goes on, was interrupted, or how it ended', () => {
     expect(statusText(state, later)).toContain(`runs as process ${process.pid}`);
     expect(statusText({ ...state, process: { pid: 1, started: 'another' } }, later)).toContain('was interrupted; go on with --resume');
-    expect(statusText({ ...state, phase: 'ended', result: '1 cases: 0 lost' }, later)).toContain('ended: 1 cases: 0 lost');
+    const ended = statusText({ ...state, phase: 'ended', endedAt: '2026-11-23T03:00:30.000Z', result: '1 cases: 0 lost' }, later);
+    expect(ended).toContain('ended: 1 cases: 0 lost');
+    expect(ended).toContain('ended · 30 s');
   });
 
   test('keeps its state in a file that another process reads', () => {
@@ -44,7 +46,7 @@ describe('progress', () => {
     const progress = new Progress(file, state, { isTTY: false, columns: () => 80, write: (text) => void written.push(text) });
     progress.set({ ended: 60 });
     progress.end('all is well', 0);
-    expect(readRun(file)).toEqual({ ...state, ended: 60, phase: 'ended', result: 'all is well', exitCode: 0 });
+    expect(readRun(file)).toEqual({ ...state, ended: 60, phase: 'ended', endedAt: expect.any(String), result: 'all is well', exitCode: 0 });
     expect(readRun(join(folder, 'other.json'))).toBeUndefined();
   });
 
