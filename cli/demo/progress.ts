@@ -90,7 +90,7 @@ export interface Terminal {
 }
 export const terminal: Terminal = {
   isTTY: process.stdout.isTTY,
-  columns: () => process.stdout.columns ?? 100,
+  columns: () => process.stdout.columns || 100,
   write: (text) => void process.stdout.write(text),
 };
 

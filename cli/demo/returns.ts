@@ -222,10 +222,10 @@ async function runCases(scene: Scene, options: ReturnsOptions, kills: readonly P
       running.delete(plan.caseId);
     }
   };
-  let fault: unknown;
+  let fault: Error | undefined;
   const slots = Promise.all(Array.from({ length: options.concurrency }, slot)).finally(() => stop.abort());
   const all = Promise.all([slots, ...others]).catch((error: unknown) => {
-    fault = error;
+    fault = error instanceof Error ? error : new Error(String(error));
     stop.abort();
   });
   while (!around.signal.aborted) {
