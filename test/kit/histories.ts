@@ -34,7 +34,8 @@ function anywhere(json: string): string {
 }
 
 /** Code that threw: the story of a mended fault, which today's code does not tell. A reset leaves a failed task too, under its own cause. */
-const isFault = ({ workflowTaskFailedEventAttributes: failed }: NonNullable<History['events']>[number]): boolean => failed?.cause !== undefined && failed.cause !== reset;
+const isFault = ({ workflowTaskFailedEventAttributes: failed }: NonNullable<History['events']>[number]): boolean =>
+  failed?.cause !== undefined && failed.cause !== reset;
 
 /** Keeps the history of each case that has ended, unless one of its shape is kept already. */
 export async function record(temporal: Client, cases: readonly { readonly id: string; readonly process: string }[]): Promise<void> {
