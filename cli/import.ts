@@ -102,8 +102,8 @@ async function main(): Promise<void> {
   // The stack runs: what does not answer now is not waited for as in a demo.
   const systems = new Caller({ url: () => urls.systems, patienceMs: 10_000 });
   const { orders, newOrders, customers, products, unavailable } = await importTauRetail(systems, files, seed);
-  console.log(`${orders} orders (${newOrders} new), ${customers} customers, ${products} variants (${unavailable} of them not in stock):`);
-  for (const line of await totals(systems, source)) console.log(line);
+  const counted = `${orders} orders (${newOrders} new), ${customers} customers, ${products} variants (${unavailable} of them not in stock):`;
+  console.log([counted, ...(await totals(systems, source))].join('\n'));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
