@@ -37,8 +37,9 @@ export function sealingCodec(keys: CodecKeys): PayloadCodec {
   if (newest === undefined) throw new Error('the codec has no key');
   const byId = new Map(keys.map((k) => [k.id, k.key]));
   return {
-    encode: (payloads) => Promise.resolve(payloads.map((payload) => seal(payload, newest.id, newest.key))),
-    decode: (payloads) => Promise.resolve(payloads.map((payload) => open(payload, byId))),
+    // Async, so that what does not open rejects and does not throw at the caller.
+    encode: async (payloads) => payloads.map((payload) => seal(payload, newest.id, newest.key)),
+    decode: async (payloads) => payloads.map((payload) => open(payload, byId)),
   };
 }
 
