@@ -3,7 +3,7 @@ import { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import { BrokenCircuitError, circuitBreaker, ConsecutiveBreaker, handleType, type CircuitBreakerPolicy } from 'cockatiel';
 import { intend, intendAgain, KeyReused, recordAnswer, standingAnswer } from '../db/effects.ts';
-import { inTransaction } from '../db/pool.ts';
+import { inTransaction, isAway } from '../db/pool.ts';
 import { lockCase } from '../db/tasks.ts';
 import { note } from '../db/timeline.ts';
 import { callOperation, factsOf, lookupOperation, SystemRefused, SystemUnavailable } from '../systems/client.ts';
@@ -56,6 +56,7 @@ function asFailure(error: unknown): unknown {
       message: error.message,
       ...(error.retryAfterMs === undefined ? {} : { nextRetryDelay: error.retryAfterMs }),
     });
+  if (isAway(error)) return ApplicationFailure.create({ type: failures.recordsAway, message: 'our Postgres is away' });
   if (error instanceof BrokenCircuitError) return ApplicationFailure.create({ type: failures.unavailable, message: 'the system has been away; not asked' });
   return error;
 }

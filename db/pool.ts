@@ -31,21 +31,29 @@ export function connectPool(url: string, name: string, max = 10): Pool {
   return pool;
 }
 
+const onBreak = (): void => undefined;
+
 /** Runs `work` in one transaction: committed when it returns, rolled back when it throws. */
 export async function inTransaction<T>(pool: Pool, work: (tx: Sql) => Promise<T>): Promise<T> {
   const client = await pool.connect();
+  // The pool listens to idle connections only. One that breaks while its transaction waits for something else is found by the next statement; without a
+  // listener it would end the process.
+  client.on('error', onBreak);
   try {
     await client.query('begin');
     const result = await work(client);
     await client.query('commit');
+    client.off('error', onBreak);
     client.release();
     return result;
   } catch (error) {
-    // A connection whose rollback fails is thrown away: its transaction ends with it.
-    await client.query('rollback').then(
-      () => client.release(),
-      (broken: unknown) => client.release(broken instanceof Error ? broken : true),
+    const failed = await client.query('rollback').then(
+      () => false,
+      () => true,
     );
+    // A connection whose rollback fails is thrown away, with its listener: its transaction ends with it.
+    if (!failed) client.off('error', onBreak);
+    client.release(failed);
     throw error;
   }
 }
@@ -55,7 +63,7 @@ export async function inTransaction<T>(pool: Pool, work: (tx: Sql) => Promise<T>
  * exists is none: another try of the same record may have been there first, and the next one finds it.
  */
 export function refusalCode(error: unknown): string | undefined {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  const code = types.isNativeError(error) && 'code' in error ? String(error.code) : '';
   return /^2[23]\w{3}$/.test(code) && code !== '23505' ? code : undefined;
 }
 

@@ -20,6 +20,7 @@ import type { Role } from '../../values/role.ts';
 import type { ClockName, Ending, Input, Outcome, Payload, ProcessDeclaration } from './declare.ts';
 import {
   deliverSignal,
+  failures,
   repairTask,
   type CaseStart,
   type ClockCommand,
@@ -225,18 +226,21 @@ class Run {
   /** An effect to its end: an answer, or a person's word in a repair task. */
   async effect(effect: Effect, pace: 'quick' | 'slow'): Promise<EffectAnswer> {
     let cleared: Instant | undefined;
-    for (let attempt = 1; ; attempt++) {
+    let repairs = 0;
+    for (;;) {
       try {
         return await this.records.effect({ ...effect, ...(cleared ? { cleared } : {}) }, pace);
       } catch (failure) {
         const cause = failure instanceof TemporalFailure && failure.cause instanceof Error ? failure.cause : failure;
+        // No person can do anything about an outage of ours, however long.
+        if (cause instanceof ApplicationFailure && cause.type === failures.recordsAway) continue;
         const context = {
           system: effect.system,
           operation: effect.operation,
           step: effect.path,
           error: cause instanceof Error ? cause.message : String(cause),
         };
-        const { form, by, decidedAt } = await this.#repair(effect.path, `repair-${attempt}`, context);
+        const { form, by, decidedAt } = await this.#repair(effect.path, `repair-${++repairs}`, context);
         switch (form.action) {
           case 'retry':
             cleared = decidedAt;

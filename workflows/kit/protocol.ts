@@ -165,11 +165,13 @@ export interface KitActivities {
 }
 
 /**
- * Names of the failures that activities throw on purpose. `unavailable` is retried; the others of effects go to a person at once. `recordRefused` is a fault of
- * the code: the workflow task fails until a deployment mends it, and the sweep tells operators.
+ * Names of the failures that activities throw on purpose. `unavailable` and `recordsAway` (our own Postgres) are retried, the second one for as long as it takes;
+ * the others of effects go to a person at once. `recordRefused` is a fault of the code: the workflow task fails until a deployment mends it, and the sweep tells
+ * operators.
  */
 export const failures = {
   unavailable: 'SystemUnavailable',
+  recordsAway: 'RecordsAway',
   refused: 'SystemRefused',
   outcomeUnknown: 'OutcomeUnknown',
   keyReused: 'EffectKeyReused',
