@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client, Connection, WorkflowNotFoundError } from '@temporalio/client';
+import { Connection, WorkflowNotFoundError, type Client } from '@temporalio/client';
 import proto, { type temporal as api } from '@temporalio/proto';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import express from 'express';
@@ -24,7 +24,7 @@ import { deliverInbox } from '../../delivery/inbox.ts';
 import { sealingCodec, type CodecKeys } from '../../delivery/codec.ts';
 import { settleLate } from '../../delivery/late.ts';
 import { startWorkflow } from '../../delivery/start.ts';
-import { searchAttributes } from '../../delivery/temporal.ts';
+import { connectTemporal, searchAttributes } from '../../delivery/temporal.ts';
 import { loadPolicy } from '../../policies/load.ts';
 import type { SystemContract } from '../../systems/contract.ts';
 import { callable } from '../../systems/index.ts';
@@ -111,12 +111,13 @@ export async function startKit(
   extra: Readonly<Record<string, AnySandbox>> = {},
 ): Promise<Kit> {
   const pool = connectPool(databaseUrl, 'kit-test', 20);
-  const connection = await Connection.connect({ address });
   const dataConverter = { payloadCodecs: [sealingCodec(codecKeys)] };
-  const temporal = new Client({ connection, namespace, dataConverter });
+  const temporal = connectTemporal({ address, namespace, codecKeys });
   if (skipsTime) {
     const named = Object.fromEntries(Object.values(searchAttributes).map((key) => [key.name, keyword] as const));
+    const connection = await Connection.connect({ address });
     await connection.operatorService.addSearchAttributes({ namespace, searchAttributes: named });
+    await connection.close();
   } else await registerSearchAttributes(address, namespace);
   const loaded = loadPolicy(new URL('../../policies/default.yaml', import.meta.url).pathname);
   await publishPolicy(pool, loaded);
@@ -227,7 +228,7 @@ export async function startKit(
       if (at < 0) throw new Error(`the history of ${of} has no such event`);
       const task = events.slice(0, at + 1).findLast((event) => event.workflowTaskCompletedEventAttributes);
       if (!task?.eventId) throw new Error(`${of} had no workflow task before that event`);
-      const { runId } = await connection.workflowService.resetWorkflowExecution({
+      const { runId } = await temporal.workflowService.resetWorkflowExecution({
         namespace,
         workflowExecution: { workflowId: of },
         reason: 'a test',
@@ -277,7 +278,7 @@ export async function startKit(
       server.closeAllConnections();
       server.close();
       await native.close();
-      await connection.close();
+      await temporal.connection.close();
       await sandboxPool.end();
       await pool.end();
     },

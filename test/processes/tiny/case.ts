@@ -49,6 +49,10 @@ const scripts: Readonly<Record<string, Script>> = {
     const answer = await c.do('grab', bench.grab, { what: 'x' });
     log.push(answer.ok ? answer.what : answer.error);
   },
+  async grabThenProbe(c, log) {
+    await c.do('grab', bench.grab, { what: 'a' });
+    log.push((await c.do('probe', bench.probe, { what: 'x' })).what);
+  },
   async grabThenPost(c, log) {
     await c.do('a', bench.grab, { what: 'a' });
     log.push((await c.do('post', bench.post, { what: 'x' })).what);

@@ -1,0 +1,243 @@
+/** Postgres or Temporal away, workers that are killed: nothing is lost, nothing is done twice, and a history does not grow while it waits. */
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { connectPool, isAway, type Pool } from '../../db/pool.ts';
+import type { CaseId } from '../../values/ids.ts';
+import type { Manifest } from '../../workflows/kit/protocol.ts';
+import { sweep, sweepSettings } from '../../worker/sweeps.ts';
+import { startKit, type Kit, type Surroundings } from './harness.ts';
+import { startKillable } from './killable.ts';
+import { proxyTo, type Proxy } from './proxy.ts';
+import { surroundings } from './surroundings.ts';
+
+let kit: Kit;
+/** As a killed worker sees the world: past the proxies. */
+let direct: Surroundings;
+let postgres: Proxy;
+let temporal: Proxy;
+/** Looks at rows while the kit's own way to Postgres is cut. */
+let look: Pool;
+beforeAll(async () => {
+  direct = await surroundings();
+  const database = new URL(direct.databaseUrl);
+  const [host = '', port = ''] = direct.temporal.address.split(':');
+  postgres = await proxyTo(database.hostname, Number(database.port));
+  temporal = await proxyTo(host, Number(port));
+  look = connectPool(direct.databaseUrl, 'look', 2);
+  kit = await startKit({
+    ...direct,
+    databaseUrl: Object.assign(new URL(database), { hostname: '127.0.0.1', port: String(postgres.port) }).href,
+    sandboxUrl: direct.databaseUrl,
+    temporal: { ...direct.temporal, address: `127.0.0.1:${temporal.port}` },
+  });
+});
+afterEach(() => kit.fault('bench', {}));
+afterAll(async () => {
+  await kit.stop();
+  await look.end();
+  await postgres.close();
+  await temporal.close();
+});
+
+/** Nothing is too young to be looked at. */
+const atOnce = { ...sweepSettings, graceMs: 0, redeliverAfterMs: 0, settleMs: 0 };
+let count = 0;
+const open = async (script: string, more: object = {}, other: Partial<Manifest> = {}): Promise<CaseId> =>
+  (await kit.open('tiny', { id: `${script}-${++count}`, shop: 'shop-1', script, ...more }, other)).id;
+/** Postgres is there again, and the pool has noticed which of its connections broke. */
+async function postgresBack(): Promise<void> {
+  await postgres.restore();
+  const all = () => Promise.all(Array.from({ length: 20 }, () => kit.pool.query('select 1')));
+  await kit.until(
+    'Postgres',
+    () =>
+      all().then(
+        () => true,
+        () => false,
+      ),
+    Boolean,
+  );
+}
+const pending = async (of: CaseId) => (await kit.temporal.workflow.getHandle(of).describe()).raw.pendingActivities?.[0];
+
+/** Waits until the case's record has been tried `times` times as an activity; how long its history is then. */
+async function tried(of: CaseId, times: number): Promise<number> {
+  await kit.until(
+    `try ${times} of ${of}`,
+    async () => (await pending(of))?.attempt ?? 0,
+    (attempt) => attempt >= times,
+  );
+  return (await kit.history(of)).length;
+}
+const taskStatus = async (of: CaseId) => (await look.query<{ status: string }>('select status from tasks where case_id = $1', [of])).rows[0]?.status;
+
+describe('Postgres away (HT9)', () => {
+  test.each(['refuse', 'hang'] as const)('when a task is to be opened (%s): the history does not grow, and the case goes on when it is back', async (how) => {
+    await kit.stopWorker();
+    const id = await open('windowed');
+    if (how === 'refuse') await postgres.refuse();
+    else postgres.hang();
+    await kit.startWorker();
+    const early = await tried(id, 1);
+    expect(await tried(id, 2)).toBe(early);
+    // No workflow task is held for it.
+    expect((await kit.temporal.workflow.getHandle(id).describe()).raw.pendingWorkflowTask ?? undefined).toBeUndefined();
+    await postgresBack();
+    await kit.opened(id, 'choose');
+    await kit.decide(id, 'choose', { choice: 'yes' }, 'anna', 'customer');
+    expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['yes'] });
+  });
+
+  test('when a person decides: they are told within seconds, and nothing is half done', async () => {
+    const id = await open('windowed');
+    await kit.opened(id, 'choose');
+    postgres.hang();
+    const began = Date.now();
+    const refused = await kit.commitDecision(id, 'choose', { choice: 'yes' }, 'anna', 'customer').catch((error: unknown) => error);
+    expect(isAway(refused)).toBe(true);
+    expect(Date.now() - began).toBeLessThan(10_000);
+    expect(await taskStatus(id)).toBe('open');
+    await postgresBack();
+    await kit.decide(id, 'choose', { choice: 'again' }, 'anna', 'customer');
+    expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['again'] });
+  });
+
+  test('when a window ends and the case closes: the row still decides, once it is back', async () => {
+    const short = { windows: { customerChoice: 1500, evidence: 1500, parcelSent: 1500 } };
+    const [silent, decided] = [await open('windowed', {}, short), await open('windowed', {}, short)];
+    await kit.opened(silent, 'choose');
+    await kit.opened(decided, 'choose');
+    await kit.commitDecision(decided, 'choose', { choice: 'in time' }, 'anna', 'customer');
+    await postgres.refuse();
+    const early = await tried(silent, 1);
+    expect(await tried(silent, 3)).toBe(early);
+    await postgresBack();
+    expect(await kit.outcome(silent)).toEqual({ result: 'done', log: ['silence'] });
+    expect(await kit.outcome(decided)).toEqual({ result: 'done', log: ['in time'] });
+    expect(await kit.row(silent)).toMatchObject({ status: 'completed' });
+  });
+
+  test('for longer than an effect is tried: no person is asked, since none could help', async () => {
+    kit.fault('bench', { lateAnswerMs: 700, operations: ['post'] });
+    const id = await open('post', {}, { repairAfter: 1500 });
+    await kit.until(
+      'the other side has done it',
+      () => kit.executions(id),
+      (done) => done['post'] === 1,
+    );
+    await postgres.refuse();
+    kit.fault('bench', {});
+    // Twice the time after which a person would be asked.
+    await kit.until(
+      'the second time-out',
+      async () => (await kit.history(id)).filter((event) => event.activityTaskFailedEventAttributes ?? event.activityTaskTimedOutEventAttributes).length,
+      (ended) => ended >= 2,
+    );
+    await postgresBack();
+    expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['x'] });
+    expect(await kit.rows('select 1 from tasks where case_id = $1', id)).toEqual([]);
+    expect(await kit.executions(id)).toEqual({ post: 1 });
+  });
+});
+
+describe('Temporal away', () => {
+  test('starts, decisions and events are taken all the same, and reach their case in their order (IN11)', async () => {
+    const id = await open('rounds');
+    await kit.opened(id, 'round-1/decide');
+    await kit.parked(id);
+    await temporal.refuse();
+    const say = (words: string) => kit.send({ source: 'upstream', eventId: `${id}-${words}`, kind: 'event', name: 'said', caseId: id, body: { words } });
+    await kit.decide(id, 'round-1/decide', { answer: 'yes' });
+    for (const words of ['first', 'second']) expect(await say(words)).toMatchObject({ status: 'stored' });
+    const started = await open('grab');
+    expect(await kit.row(started)).toMatchObject({ started_at: null });
+    // What no sweep can mend now fails no sweep.
+    expect(await sweep(kit.engine, atOnce)).toEqual({ started: 0, redelivered: 0, broken: 0, mended: 0 });
+    await temporal.restore();
+    await kit.until(
+      'sweeps',
+      async () => (await sweep(kit.engine, atOnce), kit.openTasks(id)),
+      (tasks) => tasks.includes('round-2/decide'),
+    );
+    expect(await kit.outcome(started)).toEqual({ result: 'done', log: ['x'] });
+    await kit.decide(id, 'round-2/decide', { answer: 'yes' });
+    await say('third');
+    // The second words were said before the second round began.
+    expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['first', 'third'] });
+  });
+
+  test('and API and worker killed after the commit: the decision reaches its case when all are back (HT4)', async () => {
+    await kit.stopWorker();
+    const kill = await startKillable(kit, direct);
+    const id = await open('canonical', { items: ['a'] });
+    await kit.opened(id, 'decide');
+    await kit.parked(id);
+    await kit.commitDecision(id, 'decide', { answer: 'yes' });
+    await kill();
+    await temporal.refuse();
+    await sweep(kit.engine, atOnce);
+    await temporal.restore();
+    await kit.startWorker();
+    await kit.until(
+      'sweeps',
+      async () => (await sweep(kit.engine, atOnce), (await kit.row(id)).status),
+      (status) => status === 'completed',
+    );
+    expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['yes', '1', 'grabbed'] });
+    expect(await kit.executions(id)).toEqual({ grab: 1 });
+  });
+});
+
+describe('a worker killed by `kill -9` (EF2)', () => {
+  const sending = async (of: CaseId) => (await look.query<{ status: string }>('select status from effects where case_id = $1', [of])).rows[0]?.status;
+  const repair = (of: CaseId, path: string, form: object) => kit.decide(of, path, form, 'lin', 'supervisor');
+
+  test('between the intent and the call: what can be known is sent once, a person decides the rest', async () => {
+    await kit.stopWorker();
+    const kill = await startKillable(kit, direct);
+    kit.fault('bench', { outage: true });
+    const [keyed, looked, never] = [await open('grab'), await open('probe'), await open('shout')];
+    for (const id of [looked, never])
+      await kit.until(
+        'intent',
+        () => sending(id),
+        (status) => status === 'sending',
+      );
+    await kill();
+    kit.fault('bench', {});
+    await kit.startWorker();
+    expect(await kit.outcome(keyed)).toEqual({ result: 'done', log: ['x'] });
+    expect(await kit.outcome(looked)).toEqual({ result: 'done', log: ['x'] });
+    await kit.opened(never, 'shout!repair-1');
+    await repair(never, 'shout!repair-1', { action: 'retry' });
+    expect(await kit.outcome(never)).toEqual({ result: 'done', log: ['x'] });
+    expect([await kit.executions(keyed), await kit.executions(looked), await kit.executions(never)]).toEqual([{ grab: 1 }, { probe: 1 }, { shout: 1 }]);
+  });
+
+  test('between the call and its record, and between a record and the workflow that waits for it: done once', async () => {
+    await kit.stopWorker();
+    const kill = await startKillable(kit, direct);
+    kit.fault('bench', { lateAnswerMs: 5000, operations: ['probe', 'shout'] });
+    const [looked, never, recorded] = [await open('probe'), await open('shout'), await open('grabThenProbe')];
+    for (const [id, path] of [[looked, 'probe'] as const, [never, 'shout'] as const, [recorded, 'probe'] as const])
+      await kit.until(
+        'the other side has done it',
+        () => kit.executions(id),
+        (done) => done[path] === 1,
+      );
+    await kill();
+    kit.fault('bench', {});
+    await kit.startWorker();
+    expect(await kit.outcome(looked)).toEqual({ result: 'done', log: ['x'] });
+    expect(await kit.outcome(recorded)).toEqual({ result: 'done', log: ['x'] });
+    await kit.opened(never, 'shout!repair-1');
+    await repair(never, 'shout!repair-1', { action: 'enterResult', result: { id: 'b_1', what: 'looked up' } });
+    expect(await kit.outcome(never)).toEqual({ result: 'done', log: ['looked up'] });
+    const attempts = async (id: CaseId) => (await kit.ledger('bench', `${id}/`)).map((e) => [e.operation, e.attempts, e.executions]);
+    expect(await attempts(looked)).toEqual([['probe', 1, 1]]);
+    expect(await attempts(never)).toEqual([['shout', 1, 1]]);
+    expect(await attempts(recorded)).toEqual([
+      ['grab', 1, 1],
+      ['probe', 1, 1],
+    ]);
+  });
+});
