@@ -128,6 +128,39 @@ describe('an event that ends', () => {
     expect((await kit.pool.query('select status from tasks where case_id = $1', [id])).rows).toEqual([{ status: 'withdrawn' }]);
   });
 
+  test('while an effect is being sent lets it finish first (IN10)', async () => {
+    kit.fault('bench', { latencyMs: 900, operations: ['grab'] });
+    const id = await open('grabAndWait');
+    await kit.until(
+      'start',
+      () => kit.row(id),
+      (row) => row.started_at !== null,
+    );
+    await shut(id);
+    expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['shut: by the platform'] });
+    kit.fault('bench', {});
+    const done = await kit.executions(id);
+    // Its handler takes back `b` alone, if that was done.
+    expect(done['b!undo']).toBe(done['b']);
+    expect(done['a!undo']).toBeUndefined();
+  });
+
+  test('while a withdrawal is taking back changes nothing any more (IN10)', async () => {
+    const id = await open('grabAndWait');
+    await kit.opened(id, 'decide');
+    kit.fault('bench', { latencyMs: 500, operations: ['letGo'] });
+    await kit.send({ source: 'upstream', eventId: `w-${id}`, kind: 'withdraw', name: 'withdraw', caseId: id, body: { reason: 'changed mind' } });
+    await kit.until(
+      'the task withdrawn',
+      () => kit.openTasks(id),
+      (tasks) => tasks.length === 0,
+    );
+    await shut(id);
+    expect(await kit.outcome(id)).toEqual({ result: 'withdrawn' });
+    kit.fault('bench', {});
+    expect(await kit.executions(id)).toEqual({ a: 1, b: 1, 'b!undo': 1, 'a!undo': 1 });
+  });
+
   test('past no return is an ordinary event (IN10)', async () => {
     const id = await open('noReturn');
     await kit.opened(id, 'decide');

@@ -13,6 +13,15 @@ const errand = processOf<Errand>('errand');
 type C = Case<Tiny>;
 type Script = (c: C, log: string[]) => Promise<void>;
 
+async function rounds(c: C, log: string[]): Promise<void> {
+  for (const n of [1, 2]) {
+    const round = c.in(`round-${n}`);
+    await round.task('decide', { n });
+    const said = await round.event('said', { within: 'evidence' });
+    log.push(said?.words ?? 'nothing');
+  }
+}
+
 /** One short story per verb and fault; the input names it. */
 const scripts: Readonly<Record<string, Script>> = {
   async canonical(c, log) {
@@ -117,14 +126,11 @@ const scripts: Readonly<Record<string, Script>> = {
     const said = await c.in('later').event('said', { within: 'evidence' });
     log.push(said?.words ?? 'nothing said');
   },
-  async rounds(c, log) {
-    for (const n of [1, 2]) {
-      const round = c.in(`round-${n}`);
-      await round.task('decide', { n });
-      const said = await round.event('said', { within: 'evidence' });
-      log.push(said?.words ?? 'nothing');
-    }
+  async grabAndRounds(c, log) {
+    await c.do('grab', bench.grab, { what: 'x' });
+    await rounds(c, log);
   },
+  rounds,
   async first(c, log) {
     const won = await c.first({ person: (b) => b.task('decide', {}), bell: (b) => b.event('said', { within: 'evidence' }) });
     log.push(won.won, won.won === 'person' ? won.value.form.answer : (won.value?.words ?? 'silence'));

@@ -1,0 +1,101 @@
+/** What a history holds: sealed payloads without words that people wrote, and an end to its length. */
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { WorkflowFailedError } from '@temporalio/client';
+import type { Payload } from '@temporalio/common';
+import { randomBytes } from 'node:crypto';
+import { sealingCodec } from '../../delivery/codec.ts';
+import { connectTemporal } from '../../delivery/temporal.ts';
+import type { CaseId } from '../../values/ids.ts';
+import { startKit, type Kit, type Surroundings } from './harness.ts';
+import { surroundings } from './surroundings.ts';
+
+let kit: Kit;
+let around: Surroundings;
+beforeAll(async () => {
+  around = await surroundings();
+  kit = await startKit(around);
+});
+afterAll(() => kit.stop());
+
+let count = 0;
+const open = async (script: string, more: object = {}, other: object = {}): Promise<CaseId> =>
+  (await kit.open('tiny', { id: `${script}-${++count}`, shop: 'shop-1', script, ...more }, other)).id;
+
+interface Found {
+  readonly at: string;
+  readonly payload: Payload;
+}
+/** Every payload in a history, with where it stands. */
+function payloadsIn(value: unknown, at = ''): Found[] {
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return [];
+  if ('metadata' in value && 'data' in value && value.data instanceof Uint8Array) return [{ at, payload: value as Payload }];
+  return Object.entries(value).flatMap(([key, inner]) => payloadsIn(inner, `${at}/${key}`));
+}
+const encodingOf = ({ payload }: Found): string => Buffer.from(payload.metadata?.['encoding'] ?? []).toString();
+const bytes = (found: readonly Found[]): string => found.map(({ payload }) => Buffer.from(payload.data ?? []).toString()).join('\n');
+
+describe('payloads', () => {
+  test('are sealed, all but what operators search by and what the worker notes for itself; free text is in none of them', async () => {
+    const id = await open('canonical', { items: ['goods-in-the-input'] });
+    await kit.opened(id, 'decide');
+    await kit.decide(id, 'decide', { answer: 'yes', note: 'call Ms Li' });
+    await kit.outcome(id);
+    const found = payloadsIn(await kit.history(id));
+    const unsealed = found.filter((f) => encodingOf(f) !== 'binary/kefu-sealed');
+    // A marker's `data` are the number and the times of a local activity; its result is sealed.
+    expect(unsealed.filter(({ at }) => !/searchAttributes|\/markerRecordedEventAttributes\/details\/data\//.test(at)).map(({ at }) => at)).toEqual([]);
+    expect(found.length - unsealed.length).toBeGreaterThan(8);
+    for (const word of ['goods-in-the-input', 'Ms Li']) expect(bytes(found)).not.toContain(word);
+
+    const decoded = await sealingCodec(around.codecKeys).decode(found.map(({ payload }) => payload));
+    const plain = bytes(decoded.map((payload) => ({ at: '', payload })));
+    expect(plain).toContain('goods-in-the-input');
+    expect(plain).toContain('"answer":"yes"');
+    expect(plain).not.toContain('Ms Li');
+  });
+
+  test('that were sealed before a rotation are read with both keys, and not without the old one', async () => {
+    const id = await open('grab');
+    await kit.outcome(id);
+    const newer = { id: '2', key: randomBytes(32) };
+    const outcome = async (codecKeys: Surroundings['codecKeys']): Promise<unknown> => {
+      const temporal = connectTemporal({ ...around.temporal, codecKeys });
+      try {
+        return await temporal.workflow.getHandle(id).result();
+      } finally {
+        await temporal.connection.close();
+      }
+    };
+    expect(await outcome([newer, ...around.codecKeys])).toEqual({ result: 'done', log: ['x'] });
+    await expect(outcome([newer])).rejects.toThrow('which this process does not have');
+  });
+});
+
+describe('a history that grows past its limit', () => {
+  const overlong = async (): Promise<CaseId> => {
+    const id = await open('grabAndRounds', {}, { historyLimit: 12 });
+    await kit.opened(id, 'round-1/decide');
+    await kit.decide(id, 'round-1/decide', { answer: 'yes' });
+    await kit.send({ source: 'upstream', eventId: `${id}-1`, kind: 'event', name: 'said', caseId: id, body: { words: 'one' } });
+    await kit.opened(id, 'round-2/decide!overlong');
+    return id;
+  };
+  const look = (of: CaseId, form: object) => kit.decide(of, 'round-2/decide!overlong', form, 'lin', 'supervisor');
+
+  test('is looked at by a person, who lets the case go on', async () => {
+    const id = await overlong();
+    await look(id, { action: 'retry' });
+    await kit.opened(id, 'round-2/decide');
+    await kit.decide(id, 'round-2/decide', { answer: 'yes' });
+    await kit.send({ source: 'upstream', eventId: `${id}-2`, kind: 'event', name: 'said', caseId: id, body: { words: 'two' } });
+    expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['one', 'two'] });
+  });
+
+  test('or gives it up: what it did is taken back', async () => {
+    const id = await overlong();
+    await look(id, { action: 'giveUp' });
+    await expect(kit.outcome(id)).rejects.toThrow(WorkflowFailedError);
+    expect(await kit.row(id)).toMatchObject({ status: 'failed' });
+    expect(await kit.executions(id)).toEqual({ grab: 1, 'grab!undo': 1 });
+  });
+});
