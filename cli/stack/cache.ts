@@ -109,7 +109,10 @@ export async function runCommand(title: string, command: string, args: readonly 
   const ticker = setInterval(() => say(`${title}: ${Math.round((Date.now() - started) / 1000)} s  ${lastLines(1).slice(0, 100)}`), progressEveryMs);
   try {
     const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
-      child.once('error', (error: NodeJS.ErrnoException) => reject(error.code === 'ENOENT' ? new Error(`${command} is not installed`) : error));
+      // EACCES: one of the PATH's folders is not this user's to search, as after `su`, and no other has it.
+      child.once('error', (error: NodeJS.ErrnoException) =>
+        reject(error.code === 'ENOENT' || error.code === 'EACCES' ? new Error(`${command} is not installed, or not for this user`) : error),
+      );
       child.once('close', (...ended) => resolve(ended));
     });
     if (code !== 0)

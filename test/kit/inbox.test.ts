@@ -122,10 +122,10 @@ describe('an event and its correlation that are inserted at once (IN2)', () => {
   test('find each other however many there are', async () => {
     const id = await open('windowed');
     const keys = Array.from({ length: 40 }, (_, n) => `many-${n}`);
-    for (let at = 0; at < keys.length; at += 8)
+    for (let at = 0; at < keys.length; at += 4)
       await Promise.all(
         keys
-          .slice(at, at + 8)
+          .slice(at, at + 4)
           .flatMap((key) => [
             inTransaction(kit.pool, (tx) => storeInbound(tx, bell(key, `event-${key}`))),
             inTransaction(kit.pool, (tx) => correlate(tx, 'bench.rang', key, id, 'rang')),
