@@ -132,6 +132,9 @@ function routeHandler(made: Route, { pool, sandbox, faults, wake }: HttpOptions)
   };
 }
 
+/** An answer that is slow on request does not keep a process alive that is otherwise done. */
+const unheld = { ref: false } as const;
+
 /** Faults that strike before anything is done. Returns false when the call ends here. */
 async function survives(operation: string, request: Request, response: Response, faults: Faults): Promise<boolean> {
   if (faults.settings.outage) {
@@ -139,7 +142,7 @@ async function survives(operation: string, request: Request, response: Response,
     return false;
   }
   if (!faults.concerns(operation)) return true;
-  if (faults.settings.latencyMs > 0) await sleep(faults.settings.latencyMs);
+  if (faults.settings.latencyMs > 0) await sleep(faults.settings.latencyMs, undefined, unheld);
   if (!faults.strikes('errorRate')) return true;
   send(response, problem(500, 'faultOnRequest', 'Fails because it was asked to'));
   return false;
@@ -164,7 +167,7 @@ function operationHandler(name: string, operation: OperationContract, { pool, sa
     }
     if (faults.concerns(name)) {
       if (faults.strikes('loseAnswerAfterCommit')) return cut(request);
-      if (faults.settings.lateAnswerMs > 0) await sleep(faults.settings.lateAnswerMs);
+      if (faults.settings.lateAnswerMs > 0) await sleep(faults.settings.lateAnswerMs, undefined, unheld);
     }
     send(response, answer);
   };
