@@ -2,7 +2,6 @@
 export type CaseId = string & { readonly _: 'CaseId' };
 export type TaskId = string & { readonly _: 'TaskId' };
 export type PersonId = string & { readonly _: 'PersonId' };
-export type ShopId = string & { readonly _: 'ShopId' };
 /** The key under which an outside system sees an effect: case id and the step's path in it. */
 export type EffectKey = string & { readonly _: 'EffectKey' };
 

@@ -18,7 +18,6 @@ function sameCurrency(a: Money, b: Money): string {
 export const add = (a: Money, b: Money): Money => money(a.minor + b.minor, sameCurrency(a, b));
 export const subtract = (a: Money, b: Money): Money => money(a.minor - b.minor, sameCurrency(a, b));
 export const least = (a: Money, b: Money): Money => (sameCurrency(a, b), a.minor <= b.minor ? a : b);
-export const isZero = (a: Money): boolean => a.minor === 0;
 export const exceeds = (a: Money, b: Money): boolean => (sameCurrency(a, b), a.minor > b.minor);
 export const sum = (amounts: readonly Money[], currency: string): Money => amounts.reduce(add, money(0, currency));
 
