@@ -17,6 +17,8 @@ export interface EventDeclaration {
   readonly payload: z.ZodType;
   /** `<system>.<event>` of a contract when it comes by webhook and is found by the source's own key; absent when it comes by case id. */
   readonly from?: `${string}.${string}`;
+  /** The customer may send it through their link: at any time while the case runs, or is offered it in these stages. */
+  readonly byCustomer?: true | readonly string[];
   /** Interrupts the case's waits and runs the handler of its name. */
   readonly ends?: true;
   /** What becomes of one that arrives when the case has ended. */
@@ -34,6 +36,8 @@ export interface ProcessDeclaration {
   readonly stages: readonly string[];
   readonly tasks: Readonly<Record<string, TaskDeclaration>>;
   readonly events: Readonly<Record<string, EventDeclaration>>;
+  /** The event, with `files` (ids) in its payload, that tells the case that evidence was uploaded; absent: files are kept with the case, which does not hear of them. */
+  readonly evidence?: string;
   /** Name in the body → clock of the policy (T1 … T17, L1). */
   readonly clocks: Readonly<Record<string, string>>;
   /** Windows of the policy that the body uses. */
