@@ -160,6 +160,8 @@ const authority = z.strictObject({ agent: amounts, supervisor: amounts }).superR
       context.addIssue({ code: 'custom', path: ['supervisor', currency], message: 'a supervisor may not decide less than an agent' });
 });
 const frequency = z.strictObject({ most: z.int().positive(), within: positive });
+/** What a customer may upload of a kind: its types by what the bytes are, and how large one may be. */
+const uploads = z.strictObject({ types: z.array(z.string().regex(/^\w+\/[\w.+-]+$/, 'a type such as image/jpeg')).min(1), maxMegabytes: z.int().min(1).max(2000) });
 
 const values = {
   calendars: z.strictObject({ zone: timeZone, service: serviceHours, warehouse: workDays }),
@@ -188,6 +190,8 @@ const values = {
   }),
   refunds: z.strictObject({ arriveAtOnce: z.array(z.string()) }),
   authority: z.strictObject({ refund: authority }),
+  customer: z.strictObject({ linkLifetime: positive }),
+  evidence: z.strictObject({ maxFiles: z.int().min(1).max(200), photo: uploads, video: uploads }),
   messages: z.strictObject({
     quietHours: z.strictObject({ from: timeOfDay, to: timeOfDay }),
     caps: z.strictObject({ marketing: frequency, survey: frequency }),
