@@ -19,6 +19,7 @@ export interface Declared {
 const note = freeText().describe('Why, in words; kept sealed, never part of the case');
 const retry = z.object({ action: z.literal('retry'), note }).describe('Send it again, under the same key');
 const giveUp = z.object({ action: z.literal('giveUp'), note }).describe('Nothing more is tried');
+/** Of an operation whose result holds personal data, only the part that a process may see is asked for. */
 const enterResult = (result: z.ZodType) =>
   z.object({ action: z.literal('enterResult'), result: result.describe("The operation's result, as the system would have answered"), note });
 
@@ -40,7 +41,7 @@ export function formOf(task: Task, { processes, systems }: Declared): z.ZodType 
     const operation = operationOf(task, systems);
     return operation === undefined
       ? z.discriminatedUnion('action', [retry, giveUp])
-      : z.discriminatedUnion('action', [retry, enterResult(operation.result), giveUp]);
+      : z.discriminatedUnion('action', [retry, enterResult(operation.facts?.schema ?? operation.result), giveUp]);
   }
   const declaration = processes.get(task.process)?.declaration;
   const form = declaration?.tasks[task.name]?.form;
@@ -61,11 +62,5 @@ export const reader =
     const parsed = form.safeParse(filled, inLanguage(language));
     if (!parsed.success) return { ok: false, errors: fieldErrors(parsed.error, 'form') };
     const { kept, words } = part(form, parsed.data);
-    return { ok: true, form: task.name === repairTask ? factsOnly(task, kept as RepairForm, declared.systems) : kept, words };
+    return { ok: true, form: kept, words };
   };
-
-/** A result that a person enters goes to the case as the system's own would: only the part that a process may see. */
-function factsOnly(task: Task, form: RepairForm, systems: Systems): RepairForm {
-  const facts = operationOf(task, systems)?.facts;
-  return form.action === 'enterResult' && facts ? { ...form, result: facts(form.result as never) } : form;
-}

@@ -1,9 +1,8 @@
 import type { Request } from 'express';
 import { z } from 'zod';
+import type { Language } from '../values/text.ts';
 
-/** Texts to people: Chinese first. */
-export type Language = 'zh' | 'en';
-export type Text = Readonly<Record<Language, string>>;
+export type { Language, Text } from '../values/text.ts';
 
 /** The language a caller asks for by Accept-Language; Chinese when they say nothing. */
 export const languageOf = (request: Request): Language => (request.acceptsLanguages('zh-CN', 'zh', 'en') === 'en' ? 'en' : 'zh');

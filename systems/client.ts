@@ -177,5 +177,5 @@ export async function lookupOperation<const S extends SystemContract, O extends 
 
 /** The part of a result that a process may see: the operation's `facts`, or all of it. */
 export function factsOf(operation: OperationContract, result: unknown): unknown {
-  return operation.facts ? operation.facts(result as never) : result;
+  return operation.facts ? operation.facts.of(result as never) : result;
 }

@@ -1,6 +1,7 @@
 /** What the contract of an outside system is made from. */
 import { z } from 'zod';
 import { moneySchema } from '../values/schemas.ts';
+import type { Text } from '../values/text.ts';
 
 /**
  * What we ask of an outside system. An operation is one HTTP call: `POST <system url>/<operation>` with the arguments as JSON and our key as
@@ -8,7 +9,12 @@ import { moneySchema } from '../values/schemas.ts';
  * `GET <system url>/<operation>?key=` answers what stands under a key: the recorded answer, or 404 with the code `unknownKey`.
  */
 export interface OperationContract {
-  readonly title: string;
+  /** What people call it: `退款`, `Refund`. */
+  readonly title: Text;
+  /** What it does, for who implements it. */
+  readonly about: string;
+  /** What people read once it is done; the title alone where it is absent. `{amount}`, `{units.length}` are taken from the result, else from the arguments. */
+  readonly done?: Text;
   readonly args: z.ZodType;
   readonly result: z.ZodType;
   /** Business refusals that a process branches on. All other failures retry and then become a repair task. */
@@ -28,12 +34,24 @@ export interface OperationContract {
    * The part of the result that a process may see, when the result holds personal data: ids, amounts, categories, pseudonyms.
    * The rest never enters a history, a log or an effect's record.
    */
-  readonly facts?: (result: never) => unknown;
+  readonly facts?: { readonly schema: z.ZodType; readonly of: (result: never) => unknown };
+  /** It moves money: the account of a case shows `amount` of its arguments as what this says. */
+  readonly money?: MoneyContract;
 }
+
+/**
+ * `refund` gives back `amount` of `paymentId`, `payout` pays beside any payment, `charge` asks the customer for it, `payments` lists what was paid.
+ * `reports`: the event of the same system that tells what became of it, and the field of the result that the event's key is.
+ */
+export type MoneyContract =
+  | { readonly as: 'payments' }
+  | { readonly as: 'refund' | 'payout' | 'charge'; readonly reports?: { readonly event: string; readonly id: string } };
 
 /** Something a system tells us: a webhook signed per Standard Webhooks, whose body is a `webhookBody` of this type and payload. */
 export interface SystemEventContract {
-  readonly title: string;
+  readonly title: Text;
+  /** What people read when it comes; `{trackingNo}`, `{units.length}` are taken from the payload. */
+  readonly told: Text;
   readonly payload: z.ZodType;
   /** What the event is about in the source's own words (a tracking number, a refund id): cases correlate on it. */
   readonly key: (payload: never) => string;
@@ -46,9 +64,11 @@ export interface SystemEventContract {
 
 export interface SystemContract {
   readonly name: string;
-  readonly title: { readonly zh: string; readonly en: string };
+  readonly title: Text;
   readonly operations: Readonly<Record<string, OperationContract>>;
   readonly events: Readonly<Record<string, SystemEventContract>>;
+  /** Its codes in words: declared errors, states, and what else its sentences show. */
+  readonly words: Readonly<Record<string, Text>>;
 }
 
 /** Declares an outside system: what we call and what it tells us. From it come types, client, OpenAPI document and the sandbox's checks. */

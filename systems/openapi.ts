@@ -62,8 +62,9 @@ function operationPaths(contract: SystemContract): Paths {
     paths[`/${name}`] = {
       post: {
         operationId: name,
-        summary: operation.title,
+        summary: operation.title.en,
         description: [
+          `${operation.about}.`,
           effect ? 'An effect.' : 'A read: changes nothing.',
           pace === 'quick' ? 'Expected to answer well within 2 s.' : 'May take its time.',
           ...(undo === undefined ? [] : [`Taken back by \`${undo}\` with the key.`]),
@@ -114,7 +115,7 @@ function webhooks(contract: SystemContract): NonNullable<Document['webhooks']> {
       name,
       {
         post: {
-          summary: event.title,
+          summary: event.title.en,
           description: 'Signed per Standard Webhooks, sent at least once, in any order, until we answer 2xx. The same `webhook-id` is the same event.',
           requestParams: { header: z.object({ 'webhook-id': z.string(), 'webhook-timestamp': z.string(), 'webhook-signature': z.string() }) },
           requestBody: { required: true, content: json(webhookBody.extend({ type: z.literal(name), data: event.payload })) },

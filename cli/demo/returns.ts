@@ -135,9 +135,7 @@ export async function runReturns(
 }
 
 const ordersPage = z.object({ orders: z.array(z.unknown()) });
-const factsSchema = ordersContract.operations.facts.result
-  .omit({ buyer: true, invoice: true })
-  .extend({ invoiced: z.boolean() }) satisfies z.ZodType<OrderFacts>;
+const factsSchema = ordersContract.operations.facts.facts.schema satisfies z.ZodType<OrderFacts>;
 
 async function deliveredOrders(systems: Caller, source: string): Promise<OrderFacts[]> {
   const all: OrderFacts[] = [];

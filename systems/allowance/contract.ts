@@ -18,7 +18,12 @@ export const allowance = defineSystem({
   title: { zh: '额度', en: 'Allowances: limits across cases' },
   operations: {
     reserve: {
-      title: 'Hold units of order lines for a case: all or none, of each line the lowest free numbers',
+      title: { zh: '预留可退数量', en: 'Hold units of an order' },
+      about: 'Hold units of order lines for a case: all or none, of each line the lowest free numbers',
+      done: {
+        zh: '已为本案预留订单 {orderId} 的 {units.length} 件可退商品',
+        en: '{units.length} returnable unit(s) of order {orderId} were set aside for this case',
+      },
       args: z.object({
         orderId: idSchema,
         lines: z
@@ -36,7 +41,8 @@ export const allowance = defineSystem({
       undo: 'release',
     },
     release: {
-      title: 'Let a hold go; of one that was committed nothing is left to let go',
+      title: { zh: '释放预留的可退数量', en: 'Let go of units that were set aside' },
+      about: 'Let a hold go; of one that was committed nothing is left to let go',
       args: undoArgs,
       result: undoResult,
       kind: 'effect',
@@ -44,7 +50,9 @@ export const allowance = defineSystem({
       pace: 'quick',
     },
     commit: {
-      title: 'Use these units of a hold for good, and let its others go',
+      title: { zh: '核销可退数量', en: 'Use units that were set aside' },
+      about: 'Use these units of a hold for good, and let its others go',
+      done: { zh: '已核销订单 {orderId} 的 {units.length} 件可退商品', en: '{units.length} unit(s) of order {orderId} were counted as returned' },
       args: z.object({
         hold: idSchema,
         orderId: idSchema,
@@ -57,6 +65,9 @@ export const allowance = defineSystem({
       repeat: 'keyed',
       pace: 'quick',
     },
+  },
+  words: {
+    alreadyReturned: { zh: '可退数量不足', en: 'too few units are left to return' },
   },
   events: {},
 });

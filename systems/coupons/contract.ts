@@ -7,7 +7,9 @@ export const coupons = defineSystem({
   title: { zh: '优惠券与积分', en: 'Coupons and points' },
   operations: {
     issue: {
-      title: 'Give a customer a coupon of a campaign',
+      title: { zh: '发放优惠券', en: 'Issue a coupon' },
+      about: 'Give a customer a coupon of a campaign',
+      done: { zh: '已发放优惠券 {couponId}，面额 {amount}', en: 'Coupon {couponId} of {amount} was issued' },
       args: z.object({ caseRef: caseRefSchema, customer: idSchema, template: idSchema }),
       result: z.object({ couponId: idSchema, amount: moneySchema, threshold: moneySchema.optional(), expiresAt: instantSchema }),
       // The campaign has given all its coupons.
@@ -19,7 +21,9 @@ export const coupons = defineSystem({
       undo: 'revoke',
     },
     giveBack: {
-      title: 'Give back coupons and points that an order used, pro rata: a coupon comes back as a new one of the amount',
+      title: { zh: '退还优惠券和积分', en: 'Give back coupons and points' },
+      about: 'Give back coupons and points that an order used, pro rata: a coupon comes back as a new one of the amount',
+      done: { zh: '已退还优惠券 {coupons.length} 张、积分 {points} 分', en: '{coupons.length} coupon(s) and {points} point(s) were given back' },
       args: z.object({
         caseRef: caseRefSchema,
         orderId: idSchema,
@@ -38,13 +42,18 @@ export const coupons = defineSystem({
       undo: 'revoke',
     },
     revoke: {
-      title: 'Take back a coupon or points; refused once the customer has used them',
+      title: { zh: '收回优惠券或积分', en: 'Take back a coupon or points' },
+      about: 'Take back a coupon or points; refused once the customer has used them',
       args: undoArgs,
       result: undoResult,
       kind: 'effect',
       repeat: 'keyed',
       pace: 'quick',
     },
+  },
+  words: {
+    exhausted: { zh: '优惠券已发完', en: 'the campaign has given all its coupons' },
+    aboveUsed: { zh: '超过订单使用的数量', en: 'more than the order used' },
   },
   events: {},
 });

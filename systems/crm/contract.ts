@@ -23,16 +23,23 @@ export const crm = defineSystem({
   title: { zh: '客户关系', en: 'CRM' },
   operations: {
     facts: {
-      title: 'What is known of a customer',
+      title: { zh: '查询客户档案', en: 'Look up the customer' },
+      about: 'What is known of a customer',
+      done: { zh: '已查询客户档案（{tier}）', en: 'The customer record was looked up ({tier})' },
       args: z.object({ customer: idSchema }),
       result: customerRecord,
       kind: 'read',
       repeat: 'keyed',
       pace: 'quick',
-      facts: ({ name: _name, birthday: _birthday, ...customer }: CustomerRecord) => customer,
+      facts: {
+        schema: customerRecord.omit({ name: true, birthday: true }),
+        of: ({ name: _name, birthday: _birthday, ...customer }: CustomerRecord) => customer,
+      },
     },
     note: {
-      title: 'How a case ended, kept with the customer',
+      title: { zh: '记入客户档案', en: 'Note it with the customer' },
+      about: 'How a case ended, kept with the customer',
+      done: { zh: '已记入客户档案', en: 'It was noted with the customer' },
       args: z.object({ caseRef: caseRefSchema, customer: idSchema, outcome: reasonSchema, amount: moneySchema.optional() }),
       result: z.object({ noteId: idSchema }),
       kind: 'effect',
@@ -40,7 +47,9 @@ export const crm = defineSystem({
       pace: 'quick',
     },
     giftAndCard: {
-      title: 'Send a small gift with a hand-written card (小礼品, 手写感谢卡) to the buyer of an order; once per order',
+      title: { zh: '赠送小礼品和感谢卡', en: 'Send a gift and a card' },
+      about: 'Send a small gift with a hand-written card (小礼品, 手写感谢卡) to the buyer of an order; once per order',
+      done: { zh: '已安排赠送小礼品和手写感谢卡', en: 'A small gift with a hand-written card was arranged' },
       args: z.object({ caseRef: caseRefSchema, customer: idSchema, orderId: idSchema }),
       result: z.object({ giftId: idSchema }),
       // One gift per order, however many cases it has.
@@ -51,6 +60,12 @@ export const crm = defineSystem({
       pace: 'quick',
     },
   },
+  words: {
+    new: { zh: '新客户', en: 'new customer' },
+    promising: { zh: '潜力客户', en: 'promising customer' },
+    vip: { zh: 'VIP', en: 'VIP' },
+    alreadyGiven: { zh: '该订单已赠送过', en: 'this order has had its gift' },
+  },
   events: {},
 });
-export type CustomerFacts = ReturnType<typeof crm.operations.facts.facts>;
+export type CustomerFacts = ReturnType<typeof crm.operations.facts.facts.of>;

@@ -15,15 +15,20 @@ export const finance = defineSystem({
   title: { zh: '财务', en: 'Finance: payments, refunds, invoices' },
   operations: {
     payments: {
-      title: 'The payments of an order and what of them was refunded',
+      title: { zh: '查询付款记录', en: 'Look up the payments' },
+      about: 'The payments of an order and what of them was refunded',
+      done: { zh: '已查询订单 {orderId} 的 {payments.length} 笔付款', en: '{payments.length} payment(s) of order {orderId} were looked up' },
       args: z.object({ orderId: idSchema }),
       result: z.object({ payments: z.array(z.object({ paymentId: idSchema, method, amount: moneySchema, refunded: moneySchema, paidAt: instantSchema })) }),
+      money: { as: 'payments' },
       kind: 'read',
       repeat: 'keyed',
       pace: 'quick',
     },
     refund: {
-      title: 'Refund part of a payment by its original route, or by the one finance chose after that failed',
+      title: { zh: '退款', en: 'Refund' },
+      about: 'Refund part of a payment by its original route, or by the one finance chose after that failed',
+      done: { zh: '已提交退款 {amount}（付款 {paymentId}，{via}）', en: 'A refund of {amount} was submitted (payment {paymentId}, {via})' },
       args: z.object({
         caseRef: caseRefSchema,
         orderId: idSchema,
@@ -35,13 +40,16 @@ export const finance = defineSystem({
       result: z.object({ refundId: idSchema, state: z.literal('submitted') }),
       // The refunds of this payment, by whomever, would pass what was paid.
       errors: ['abovePayment'],
+      money: { as: 'refund', reports: { event: 'refundState', id: 'refundId' } },
       kind: 'effect',
       repeat: 'keyed',
       // It is submitted only; what the gateway and the bank make of it comes as `refundState`.
       pace: 'quick',
     },
     redLetter: {
-      title: 'Issue a red-letter invoice (红字发票) for part of an invoiced order',
+      title: { zh: '开具红字发票', en: 'Issue a red-letter invoice' },
+      about: 'Issue a red-letter invoice (红字发票) for part of an invoiced order',
+      done: { zh: '已开具红字发票 {redLetterNo}，金额 {amount}', en: 'Red-letter invoice {redLetterNo} over {amount} was issued' },
       args: z.object({ caseRef: caseRefSchema, orderId: idSchema, amount: amountSchema, reason: reasonSchema }),
       result: z.object({ redLetterNo: idSchema, invoiceNo: idSchema }),
       kind: 'effect',
@@ -50,30 +58,63 @@ export const finance = defineSystem({
       pace: 'slow',
     },
     paymentLink: {
-      title: 'Ask the customer for money: the difference of an exchange',
+      title: { zh: '发起补款', en: 'Ask the customer to pay' },
+      about: 'Ask the customer for money: the difference of an exchange',
+      done: { zh: '已生成补款链接，金额 {amount}，{expiresAt} 前有效', en: 'A payment link over {amount} was made, valid until {expiresAt}' },
       args: z.object({ caseRef: caseRefSchema, orderId: idSchema, amount: amountSchema, reason: reasonSchema }),
       result: z.object({ linkId: idSchema, url: z.url(), expiresAt: instantSchema }),
+      money: { as: 'charge', reports: { event: 'paymentState', id: 'linkId' } },
       kind: 'effect',
       repeat: 'keyed',
       pace: 'quick',
       undo: 'voidLink',
     },
-    voidLink: { title: 'Void a payment link; refused once it was paid', args: undoArgs, result: undoResult, kind: 'effect', repeat: 'keyed', pace: 'quick' },
+    voidLink: {
+      title: { zh: '作废补款链接', en: 'Void the payment link' },
+      about: 'Void a payment link; refused once it was paid',
+      args: undoArgs,
+      result: undoResult,
+      kind: 'effect',
+      repeat: 'keyed',
+      pace: 'quick',
+    },
     goodwill: {
-      title: 'Pay a customer out of goodwill, beside any payment',
+      title: { zh: '补偿付款', en: 'Pay out of goodwill' },
+      about: 'Pay a customer out of goodwill, beside any payment',
+      done: { zh: '已提交补偿付款 {amount}', en: 'A goodwill payment of {amount} was submitted' },
       args: z.object({ caseRef: caseRefSchema, customer: idSchema, amount: amountSchema, reason: reasonSchema }),
       result: z.object({ payoutId: idSchema }),
       // Above what finance pays without a paper.
       errors: ['refused'],
+      money: { as: 'payout' },
       kind: 'effect',
       repeat: 'keyed',
       // Submitted only, like a refund.
       pace: 'quick',
     },
   },
+  words: {
+    card: { zh: '银行卡', en: 'bank card' },
+    wallet: { zh: '支付钱包', en: 'wallet' },
+    giftCard: { zh: '礼品卡', en: 'gift card' },
+    transfer: { zh: '银行转账', en: 'bank transfer' },
+    original: { zh: '原路退回', en: 'the way it was paid' },
+    submitted: { zh: '已提交', en: 'submitted' },
+    accepted: { zh: '已受理', en: 'was accepted' },
+    arrived: { zh: '已到账', en: 'has arrived' },
+    failed: { zh: '未成功', en: 'failed' },
+    expired: { zh: '已过期', en: 'has expired' },
+    paid: { zh: '已支付', en: 'was paid' },
+    abovePayment: { zh: '超过该笔付款的可退金额', en: 'more than what is left of the payment' },
+    refused: { zh: '财务未同意', en: 'finance refuses without a paper' },
+  },
   events: {
     refundState: {
-      title: 'What became of a refund',
+      title: { zh: '退款进展', en: 'What became of a refund' },
+      told: {
+        zh: '支付系统通知：退款 {amount}（付款 {paymentId}）{state}',
+        en: 'The payment system reports: refund of {amount} (payment {paymentId}) {state}',
+      },
       payload: z.object({
         refundId: idSchema,
         key: z.string().meta({ description: 'The Idempotency-Key of the refund' }),
@@ -88,7 +129,8 @@ export const finance = defineSystem({
       state: (payload: { at: string; state: (typeof refundStates)[number] }) => ({ at: payload.at, state: payload.state, rank: refundRank[payload.state] }),
     },
     paymentState: {
-      title: 'What became of a payment link',
+      title: { zh: '补款进展', en: 'What became of a payment link' },
+      told: { zh: '支付系统通知：补款 {amount} {state}', en: 'The payment system reports: payment link over {amount} {state}' },
       payload: z.object({
         linkId: idSchema,
         orderId: idSchema,

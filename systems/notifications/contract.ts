@@ -10,7 +10,9 @@ export const notifications = defineSystem({
   title: { zh: '消息通知', en: 'Notifications' },
   operations: {
     send: {
-      title: 'Send one message on one channel',
+      title: { zh: '发送消息', en: 'Send a message' },
+      about: 'Send one message on one channel',
+      done: { zh: '已发送消息', en: 'A message was sent' },
       args: z.object({
         channel: z.enum(channels),
         to: z.string().min(1).max(300).meta({ description: 'Number, address or account on that channel: personal data' }),
@@ -26,6 +28,15 @@ export const notifications = defineSystem({
       // Handed to the provider's queue; but only the outbox calls it, so no workflow waits.
       pace: 'slow',
     },
+  },
+  words: {
+    undeliverable: { zh: '无法送达', en: 'cannot be delivered' },
+    sms: { zh: '短信', en: 'SMS' },
+    push: { zh: 'APP 推送', en: 'app push' },
+    wecom: { zh: '企业微信', en: 'WeCom' },
+    wechat: { zh: '微信', en: 'WeChat' },
+    email: { zh: '邮件', en: 'e-mail' },
+    phone: { zh: '电话', en: 'phone' },
   },
   events: {},
 });

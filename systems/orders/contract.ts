@@ -95,7 +95,9 @@ export const orders = defineSystem({
   title: { zh: '订单/店铺平台', en: 'Order and shop platform' },
   operations: {
     facts: {
-      title: 'One order: goods, prices, discounts, payments, and who bought',
+      title: { zh: '查询订单', en: 'Look up the order' },
+      about: 'One order: goods, prices, discounts, payments, and who bought',
+      done: { zh: '已查询订单 {orderId}：{status}，实付 {total}', en: 'Order {orderId} was looked up: {status}, {total} paid' },
       args: z.object({ orderId: idSchema }),
       result: orderRecord,
       errors: ['unknownOrder'],
@@ -104,20 +106,29 @@ export const orders = defineSystem({
       // One row by its primary key.
       pace: 'quick',
       // Neither the buyer nor the invoice's title, which is a person's name as often as a company's.
-      facts: ({ buyer: _buyer, invoice, ...order }: OrderRecord) => ({ ...order, invoiced: invoice !== undefined }),
+      facts: {
+        schema: orderRecord.omit({ buyer: true, invoice: true }).extend({ invoiced: z.boolean() }),
+        of: ({ buyer: _buyer, invoice, ...order }: OrderRecord) => ({ ...order, invoiced: invoice !== undefined }),
+      },
     },
     contact: {
-      title: 'How to reach the buyer of an order, or a customer: for senders of messages only',
+      title: { zh: '查询联系方式', en: 'Look up how to reach the customer' },
+      about: 'How to reach the buyer of an order, or a customer: for senders of messages only',
+      done: { zh: '已查询客户的联系方式', en: 'It was looked up how to reach the customer' },
       args: z.union([z.object({ orderId: idSchema }), z.object({ customer: idSchema })]),
       result: z.object({ customer: idSchema, reach }),
       errors: ['unknownOrder', 'unknownCustomer'],
       kind: 'read',
       repeat: 'keyed',
       pace: 'quick',
-      facts: ({ customer }: { customer: string }) => ({ customer }),
+      facts: { schema: z.object({ customer: idSchema }), of: ({ customer }: { customer: string }) => ({ customer }) },
     },
+  },
+  words: {
+    unknownOrder: { zh: '查不到该订单', en: 'there is no such order' },
+    unknownCustomer: { zh: '查不到该客户', en: 'there is no such customer' },
   },
   events: {},
 });
 /** An order as a process and its rules see it. */
-export type OrderFacts = ReturnType<typeof orders.operations.facts.facts>;
+export type OrderFacts = ReturnType<typeof orders.operations.facts.facts.of>;

@@ -139,7 +139,7 @@ export const ordersSandbox = defineSandbox({
             order by o.order_id limit $5`,
           [query.source ?? null, query.shop ?? null, query.status ?? null, query.after, query.limit],
         );
-        return { orders: rows.map((row) => orders.operations.facts.facts(recordOf(row))) };
+        return { orders: rows.map((row) => orders.operations.facts.facts.of(recordOf(row))) };
       },
     }),
     route({

@@ -10,7 +10,9 @@ export const warehouse = defineSystem({
   title: { zh: '仓储', en: 'Warehouse' },
   operations: {
     stock: {
-      title: 'What is there of some goods, now',
+      title: { zh: '查询库存', en: 'Look up stock' },
+      about: 'What is there of some goods, now',
+      done: { zh: '已查询 {stock.length} 种商品的库存', en: 'Stock of {stock.length} item(s) was looked up' },
       args: z.object({ skus: z.array(idSchema).min(1).max(200) }),
       result: z.object({
         stock: z
@@ -22,7 +24,9 @@ export const warehouse = defineSystem({
       pace: 'quick',
     },
     reserve: {
-      title: 'Hold goods for a case: all lines or none',
+      title: { zh: '预留库存', en: 'Reserve stock' },
+      about: 'Hold goods for a case: all lines or none',
+      done: { zh: '已预留 {lines.length} 种商品的库存', en: 'Stock of {lines.length} item(s) was reserved' },
       args: z.object({ caseRef: caseRefSchema, lines: skuLinesSchema }),
       result: z.object({ reservationId: idSchema }),
       errors: ['outOfStock'],
@@ -32,9 +36,19 @@ export const warehouse = defineSystem({
       pace: 'quick',
       undo: 'release',
     },
-    release: { title: 'Let a reservation go', args: undoArgs, result: undoResult, kind: 'effect', repeat: 'keyed', pace: 'quick' },
+    release: {
+      title: { zh: '释放预留的库存', en: 'Release reserved stock' },
+      about: 'Let a reservation go',
+      args: undoArgs,
+      result: undoResult,
+      kind: 'effect',
+      repeat: 'keyed',
+      pace: 'quick',
+    },
     dispatch: {
-      title: 'Send goods to the buyer of an order: those of a reservation, or lines that are in stock now',
+      title: { zh: '安排发货', en: 'Dispatch goods' },
+      about: 'Send goods to the buyer of an order: those of a reservation, or lines that are in stock now',
+      done: { zh: '已安排发货，运单号 {trackingNo}', en: 'Goods were dispatched, tracking number {trackingNo}' },
       args: z.union([
         z.object({ caseRef: caseRefSchema, orderId: idSchema, reservationId: idSchema }),
         z.object({ caseRef: caseRefSchema, orderId: idSchema, lines: skuLinesSchema }),
@@ -49,7 +63,8 @@ export const warehouse = defineSystem({
       undo: 'recall',
     },
     recall: {
-      title: 'Stop a dispatch; refused once the carrier has picked the parcel up',
+      title: { zh: '拦截发货', en: 'Recall a dispatch' },
+      about: 'Stop a dispatch; refused once the carrier has picked the parcel up',
       args: undoArgs,
       result: undoResult,
       kind: 'effect',
@@ -57,7 +72,9 @@ export const warehouse = defineSystem({
       pace: 'quick',
     },
     dispose: {
-      title: 'What becomes of one unit that was received; once per unit',
+      title: { zh: '处置退回商品', en: 'Decide what becomes of a returned unit' },
+      about: 'What becomes of one unit that was received; once per unit',
+      done: { zh: '退回商品 {unitId} 已处置：{disposition}', en: 'Returned unit {unitId}: {disposition}' },
       args: z.object({ caseRef: caseRefSchema, unitId: idSchema, disposition: z.enum(dispositions) }),
       result: z.object({ unitId: idSchema, disposition: z.enum(dispositions) }),
       kind: 'effect',
@@ -66,7 +83,12 @@ export const warehouse = defineSystem({
       pace: 'quick',
     },
     sendBack: {
-      title: 'Send received units back to the buyer of an order: rejected ones, or those of a return that was withdrawn',
+      title: { zh: '寄回给客户', en: 'Send goods back to the customer' },
+      about: 'Send received units back to the buyer of an order: rejected ones, or those of a return that was withdrawn',
+      done: {
+        zh: '已将 {unitIds.length} 件商品寄回给客户，运单号 {trackingNo}',
+        en: '{unitIds.length} item(s) were sent back to the customer, tracking number {trackingNo}',
+      },
       args: z.object({ caseRef: caseRefSchema, orderId: idSchema, unitIds: z.array(idSchema).min(1).max(200) }),
       result: z.object({ dispatchId: idSchema, trackingNo: idSchema }),
       kind: 'effect',
@@ -74,9 +96,17 @@ export const warehouse = defineSystem({
       pace: 'quick',
     },
   },
+  words: {
+    restock: { zh: '重新上架', en: 'back on sale' },
+    refurbish: { zh: '翻新', en: 'to be refurbished' },
+    scrap: { zh: '报废', en: 'scrapped' },
+    returnToCustomer: { zh: '退还客户', en: 'back to the customer' },
+    outOfStock: { zh: '缺货', en: 'out of stock' },
+  },
   events: {
     parcelReceived: {
-      title: 'A parcel was opened and its units counted',
+      title: { zh: '仓库收货', en: 'A parcel was opened and its units counted' },
+      told: { zh: '仓库收到包裹 {trackingNo}，共 {units.length} 件', en: 'The warehouse received parcel {trackingNo} with {units.length} item(s)' },
       payload: z.object({
         receiptId: idSchema,
         trackingNo: idSchema.meta({ description: "The carrier's number on the parcel; where it cannot be read, one that the warehouse gives" }),

@@ -19,7 +19,7 @@ export interface ProcessReference<Q extends ProcessDeclaration> {
   readonly _types?: Q;
 }
 
-type Seen<O extends OperationContract> = O['facts'] extends (result: never) => infer F ? F : z.output<O['result']>;
+type Seen<O extends OperationContract> = O['facts'] extends { readonly of: (result: never) => infer F } ? F : z.output<O['result']>;
 type Errors<O extends OperationContract> = O['errors'] extends readonly (infer E extends string)[] ? E : never;
 export type Operations<S extends SystemContract> = {
   readonly [O in Names<S['operations']>]: Operation<z.input<S['operations'][O]['args']>, Seen<S['operations'][O]>, Errors<S['operations'][O]>>;

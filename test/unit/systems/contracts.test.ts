@@ -73,7 +73,7 @@ describe('what a process may see', () => {
     for (const { address, payments, ...order } of shops.orders) {
       const { account, reach } = customers.get(order.customer) ?? {};
       const record = orders.operations.facts.result.parse({ ...order, payments, buyer: { account, reach, address } });
-      const facts = JSON.stringify(orders.operations.facts.facts(record));
+      const facts = JSON.stringify(orders.operations.facts.facts.of(record));
       const personal = [
         account,
         ...Object.values(reach ?? {}).filter((value) => value !== 'zh' && value !== 'en'),
@@ -92,7 +92,7 @@ describe('what a process may see', () => {
   });
 
   test('the facts of a customer hold neither name nor birthday', () => {
-    const facts = crm.operations.facts.facts({
+    const facts = crm.operations.facts.facts.of({
       customer: 'c_1',
       tier: 'vip',
       tenureDays: 1,
