@@ -18,6 +18,8 @@ export interface Arrival {
   readonly correlationKey?: string;
   readonly body: unknown;
   readonly at: Instant;
+  /** The state that it reports, when it is one of several that a thing goes through: a case may wait for some of them only. */
+  readonly state?: string | undefined;
   /** Most rows of kind `event` that the case takes. */
   readonly limit?: number;
 }
@@ -33,6 +35,9 @@ interface Row {
   readonly became: string | null;
 }
 
+/** What became of a state of something outside that its case does not wait for: it is kept beside the case, and never enters it. */
+const stateOnly = 'state';
+
 /** One lock for whoever inserts an event and whoever inserts its correlation: without it both could miss the other's row (each sees only what is committed). */
 const lockKey = (tx: Sql, source: string, key: string) => tx.query('select pg_advisory_xact_lock(hashtextextended($1, 1))', [`${source}|${key}`]);
 
@@ -44,13 +49,15 @@ export async function storeInbound(tx: Sql, arrival: Arrival): Promise<Stored> {
   const { source, eventId, correlationKey } = arrival;
   const hash = contentHash({ kind: arrival.kind, name: arrival.name, body: arrival.body });
   let { caseId, name } = arrival;
+  let settled: string | undefined;
   if (correlationKey !== undefined) {
     await lockKey(tx, source, correlationKey);
-    const { rows } = await tx.query<{ case_id: CaseId; event: string }>('select case_id, event from correlations where source = $1 and key = $2', [
-      source,
-      correlationKey,
-    ]);
+    const { rows } = await tx.query<{ case_id: CaseId; event: string; wanted: boolean }>(
+      'select case_id, event, states is null or $3::text is null or $3 = any(states) as wanted from correlations where source = $1 and key = $2',
+      [source, correlationKey, arrival.state ?? null],
+    );
     if (rows[0]) [caseId, name] = [rows[0].case_id, rows[0].event];
+    if (rows[0]?.wanted === false) settled = stateOnly;
   }
   const before = await tx.query<Row>('select id, body_hash, case_id, became from inbox where source = $1 and event_id = $2', [source, eventId]);
   if (before.rows[0]) return repeated(before.rows[0], hash);
@@ -63,9 +70,10 @@ export async function storeInbound(tx: Sql, arrival: Arrival): Promise<Stored> {
     const { rows } = await tx.query<{ n: number }>(`select count(*)::int as n from inbox where case_id = $1 and kind = 'event'`, [caseId]);
     if ((rows[0]?.n ?? 0) >= arrival.limit) return { status: 'tooMany', caseId };
   }
+  const became = settled ?? (open === false ? 'late' : null);
   const inserted = await tx.query<{ id: number }>(
-    `insert into inbox (source, event_id, body_hash, kind, name, correlation_key, case_id, body, at, became)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (source, event_id) do nothing returning id`,
+    `insert into inbox (source, event_id, body_hash, kind, name, correlation_key, case_id, body, at, became, state)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict (source, event_id) do nothing returning id`,
     [
       source,
       eventId,
@@ -76,7 +84,8 @@ export async function storeInbound(tx: Sql, arrival: Arrival): Promise<Stored> {
       caseId ?? null,
       JSON.stringify(arrival.body),
       arrival.at,
-      open === false ? 'late' : null,
+      became,
+      arrival.state ?? null,
     ],
   );
   const [fresh] = inserted.rows;
@@ -86,9 +95,10 @@ export async function storeInbound(tx: Sql, arrival: Arrival): Promise<Stored> {
     if (raced.rows[0]) return repeated(raced.rows[0], hash);
     throw new Error(`inbox row ${source} ${eventId} neither inserted nor found`);
   }
-  if (caseId !== undefined && arrival.kind === 'event')
+  // A state that the case does not wait for has its own line in the timeline.
+  if (caseId !== undefined && arrival.kind === 'event' && settled === undefined)
     await note(tx, caseId, `inbox:${fresh.id}`, 'event', { event: name, ...(open === false ? { late: true } : {}) });
-  return { status: 'stored', id: fresh.id, ...(caseId === undefined ? {} : { caseId }), ...(open === false ? { became: 'late' } : {}) };
+  return { status: 'stored', id: fresh.id, ...(caseId === undefined ? {} : { caseId }), ...(became === null ? {} : { became }) };
 }
 
 function repeated(row: Row, hash: string): Stored {
@@ -97,24 +107,23 @@ function repeated(row: Row, hash: string): Stored {
 }
 
 /**
- * From now on, what `source` calls `key` is this case's; early events that waited for it become the case's.
+ * From now on, what `source` calls `key` is this case's, of a thing with states only those named; early events that waited for it become the case's.
  * Returns how many did; throws when another case already has the key.
  */
-export async function correlate(tx: Sql, source: string, key: string, of: CaseId, event: string): Promise<number> {
+export async function correlate(tx: Sql, source: string, key: string, of: CaseId, event: string, states?: readonly string[]): Promise<number> {
   await lockKey(tx, source, key);
   const { rows } = await tx.query<{ case_id: CaseId }>(
-    `insert into correlations (source, key, case_id, event) values ($1, $2, $3, $4)
+    `insert into correlations (source, key, case_id, event, states) values ($1, $2, $3, $4, $5)
      on conflict (source, key) do update set event = correlations.event returning case_id`,
-    [source, key, of, event],
+    [source, key, of, event, states ?? null],
   );
   if (rows[0]?.case_id !== of) throw new KeyTaken(source, key);
-  const early = await tx.query(`update inbox set case_id = $3, name = $4 where source = $1 and correlation_key = $2 and case_id is null and became is null`, [
-    source,
-    key,
-    of,
-    event,
-  ]);
-  return early.rowCount ?? 0;
+  const early = await tx.query<{ became: string | null }>(
+    `update inbox set case_id = $3, name = $4, became = case when state <> all ($5::text[]) then $6 end
+     where source = $1 and correlation_key = $2 and case_id is null and became is null returning became`,
+    [source, key, of, event, states ?? null, stateOnly],
+  );
+  return early.rows.filter((row) => row.became === null).length;
 }
 
 /** Two cases claim the same thing outside: the first one keeps it. */

@@ -159,9 +159,13 @@ const authority = z.strictObject({ agent: amounts, supervisor: amounts }).superR
     if ((limits.supervisor[currency] ?? Infinity) < least)
       context.addIssue({ code: 'custom', path: ['supervisor', currency], message: 'a supervisor may not decide less than an agent' });
 });
+const percent = z.number().min(0).max(100);
 const frequency = z.strictObject({ most: z.int().positive(), within: positive });
 /** What a customer may upload of a kind: its types by what the bytes are, and how large one may be. */
-const uploads = z.strictObject({ types: z.array(z.string().regex(/^\w+\/[\w.+-]+$/, 'a type such as image/jpeg')).min(1), maxMegabytes: z.int().min(1).max(2000) });
+const uploads = z.strictObject({
+  types: z.array(z.string().regex(/^\w+\/[\w.+-]+$/, 'a type such as image/jpeg')).min(1),
+  maxMegabytes: z.int().min(1).max(2000),
+});
 
 const values = {
   calendars: z.strictObject({ zone: timeZone, service: serviceHours, warehouse: workDays }),
@@ -187,6 +191,8 @@ const values = {
     refundOnly: z.strictObject({ perCustomer: frequency, amountPerCustomer: amounts }),
     perCustomer: frequency,
     evidenceRounds: z.int().positive(),
+    thanksFor: z.array(z.string()),
+    lossPercent: z.strictObject({ restock: percent, refurbish: percent, scrap: percent, kept: percent }),
   }),
   refunds: z.strictObject({ arriveAtOnce: z.array(z.string()) }),
   authority: z.strictObject({ refund: authority }),

@@ -67,7 +67,7 @@ export function manifestOf(
     windows: Object.fromEntries(declaration.windows.map((name) => [name, windowOf(values, name)])),
     operations: Object.fromEntries(operations),
     ends: events.flatMap(([name, e]) => (e.ends ? [name] : [])),
-    correlated: events.flatMap(([name, e]) => (e.from === undefined ? [] : [name])),
+    early: events.flatMap(([name, e]) => (e.early ? [name] : [])),
     repairAfter: values.cases.repairAfter.ms,
     historyLimit: values.cases.historyLimit,
   };

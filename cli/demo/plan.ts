@@ -123,7 +123,7 @@ export function planReturn(seed: number, order: OrderFacts, policy: PolicyValues
     evidence,
   };
 
-  const approve: ReviewForm = { decision: 'approve', reason, wish: 'refund' };
+  const approve: ReviewForm = { decision: 'approve', reason, remedy: 'refund' };
   const ask: ReviewForm = { decision: 'moreEvidence', what: ['photo'] };
   const refuse: ReviewForm = {
     decision: 'reject',

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { defineSystem, idSchema, undoArgs, undoResult } from '../contract.ts';
+import { instantSchema, moneySchema } from '../../values/schemas.ts';
+import { defineSystem, idSchema, reasonSchema, undoArgs, undoResult } from '../contract.ts';
 
 const lineNumber = z.int().min(1).meta({ description: 'Position in the order, from 1' });
 const count = z.int().min(0).max(10_000);
@@ -58,9 +59,83 @@ export const allowance = defineSystem({
         orderId: idSchema,
         units: z.array(lineUnit).min(1).max(10_000).refine(each, 'each unit once'),
         order: z.array(boughtLine).min(1).max(200).refine(each, 'each line once').meta({ description: 'All lines of the order' }),
+        refunded: z.boolean().meta({ description: 'Their money goes back; false: the goods are replaced' }),
       }),
-      // True for exactly one commit of an order: the one after which every unit of every line has come back. It carries the original shipping.
+      // True for exactly one commit of an order: the one after which the money of every unit of every line has gone back. It carries the original shipping.
       result: z.object({ whole: z.boolean() }),
+      kind: 'effect',
+      repeat: 'keyed',
+      pace: 'quick',
+    },
+    spend: {
+      title: { zh: '核销他处已退的数量', en: 'Count units that somebody else refunded' },
+      about: 'Somebody else has refunded these lines: the units of a hold, and of what it lacks the lowest free ones, are used for good',
+      done: {
+        zh: '已核销订单 {orderId} 由他处退款的 {units.length} 件商品',
+        en: '{units.length} unit(s) of order {orderId} that somebody else refunded were counted as returned',
+      },
+      args: z.object({
+        hold: idSchema.meta({ description: 'The key of the reservation; it need not stand' }),
+        orderId: idSchema,
+        lines: z
+          .array(boughtLine.extend({ quantity: count.min(1) }))
+          .min(1)
+          .max(200)
+          .refine(each, 'each line once'),
+      }),
+      // Fewer than the lines say when other cases hold or have used the rest.
+      result: z.object({ units: z.array(lineUnit) }),
+      kind: 'effect',
+      repeat: 'keyed',
+      pace: 'quick',
+    },
+    tally: {
+      title: { zh: '登记客户申请次数', en: 'Count the case for its customer' },
+      about: 'Count a case among those of its customer, and tell the earlier ones: no two cases at once miss each other',
+      done: {
+        zh: '已登记本次申请；此前一年内有 {earlier.length} 次',
+        en: 'The request was counted; the customer made {earlier.length} within the year before',
+      },
+      args: z.object({ customer: idSchema, kind: z.enum(['return', 'refundOnly']), amount: moneySchema.optional() }),
+      // Newest first, of the last year; taken-back ones left out. 200 are above any limit that makes sense.
+      result: z.object({ earlier: z.array(z.object({ at: instantSchema, amount: moneySchema.optional() })).max(200) }),
+      kind: 'effect',
+      repeat: 'keyed',
+      pace: 'quick',
+      undo: 'untally',
+    },
+    untally: {
+      title: { zh: '撤销登记的申请次数', en: 'Count the case no longer' },
+      about: 'Count a case no longer',
+      args: undoArgs,
+      result: undoResult,
+      kind: 'effect',
+      repeat: 'keyed',
+      pace: 'quick',
+    },
+    causes: {
+      title: { zh: '登记退货原因与损失', en: 'Book causes and losses' },
+      about: 'Book why units came back and what that cost (退换货原因与损失)',
+      done: { zh: '已登记 {booked} 件商品的退货原因与损失', en: 'Causes and losses of {booked} unit(s) were booked' },
+      args: z.object({
+        orderId: idSchema,
+        shop: idSchema,
+        reason: reasonSchema,
+        units: z
+          .array(
+            lineUnit.extend({
+              product: idSchema,
+              category: z.string().max(100),
+              cause: reasonSchema,
+              disposition: reasonSchema,
+              loss: moneySchema,
+            }),
+          )
+          .min(1)
+          .max(10_000)
+          .refine(each, 'each unit once'),
+      }),
+      result: z.object({ booked: z.int().min(0) }),
       kind: 'effect',
       repeat: 'keyed',
       pace: 'quick',

@@ -70,8 +70,9 @@ export const finance = defineSystem({
       undo: 'voidLink',
     },
     voidLink: {
+      // Whether the customer has just paid, nobody but finance can know: so the money goes back by the same call.
       title: { zh: '作废补款链接', en: 'Void the payment link' },
-      about: 'Void a payment link; refused once it was paid',
+      about: 'Void a payment link; what was paid by it goes back the way it came',
       args: undoArgs,
       result: undoResult,
       kind: 'effect',

@@ -111,6 +111,18 @@ export const orders = defineSystem({
         of: ({ buyer: _buyer, invoice, ...order }: OrderRecord) => ({ ...order, invoiced: invoice !== undefined }),
       },
     },
+    prices: {
+      title: { zh: '查询售价', en: 'Look up prices' },
+      about: 'What the shop asks for some goods now: what an exchange for other goods is worth',
+      done: { zh: '已查询 {prices.length} 种商品的现价', en: 'Current prices of {prices.length} item(s) were looked up' },
+      args: z.object({ shop: idSchema, skus: z.array(idSchema).min(1).max(200) }),
+      result: z.object({
+        prices: z.array(z.object({ sku: idSchema, unitPrice: moneySchema })).meta({ description: 'A sku that the shop does not sell is absent' }),
+      }),
+      kind: 'read',
+      repeat: 'keyed',
+      pace: 'quick',
+    },
     contact: {
       title: { zh: '查询联系方式', en: 'Look up how to reach the customer' },
       about: 'How to reach the buyer of an order, or a customer: for senders of messages only',

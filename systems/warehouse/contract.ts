@@ -47,12 +47,14 @@ export const warehouse = defineSystem({
     },
     dispatch: {
       title: { zh: '安排发货', en: 'Dispatch goods' },
-      about: 'Send goods to the buyer of an order: those of a reservation, or lines that are in stock now',
+      about: 'Send goods to the buyer of an order: of a reservation, whose others are let go, or lines that are in stock now',
       done: { zh: '已安排发货，运单号 {trackingNo}', en: 'Goods were dispatched, tracking number {trackingNo}' },
-      args: z.union([
-        z.object({ caseRef: caseRefSchema, orderId: idSchema, reservationId: idSchema }),
-        z.object({ caseRef: caseRefSchema, orderId: idSchema, lines: skuLinesSchema }),
-      ]),
+      args: z.object({
+        caseRef: caseRefSchema,
+        orderId: idSchema,
+        reservationId: idSchema.optional(),
+        lines: skuLinesSchema.meta({ description: 'At most what the reservation holds' }),
+      }),
       result: z.object({ dispatchId: idSchema, trackingNo: idSchema }),
       // Also when the reservation no longer stands.
       errors: ['outOfStock'],

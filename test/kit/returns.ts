@@ -37,7 +37,7 @@ export async function startReturns(around: Surroundings): Promise<Kit> {
     orders: ordersSandbox,
     warehouse: warehouseSandbox,
     finance: financeSandbox({ settleMs: day }),
-    logistics: logisticsSandbox,
+    logistics: logisticsSandbox({ pickUpMs: null }),
     coupons: couponsSandbox,
   };
   const kit = await startKit(around, systems);
@@ -115,7 +115,7 @@ export function returnsOf(kit: Kit, now: () => Promise<number>) {
     return (await kit.open('return-exchange', input)).id;
   }
 
-  const approve = (reason = 'quality') => ({ decision: 'approve', reason, wish: 'refund' });
+  const approve = (reason = 'quality') => ({ decision: 'approve', reason, remedy: 'refund' });
   /** Decides once the task is open. */
   async function decide(of: CaseId, path: string, form: object, by = 'wang', role: Role = 'agent'): Promise<void> {
     await kit.opened(of, path);

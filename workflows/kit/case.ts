@@ -409,7 +409,7 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
     const wants = (m: Inbound): boolean =>
       m.kind === 'event' &&
       m.name === name &&
-      (m.correlated || m.at >= since) &&
+      (m.correlated || run.manifest.early?.includes(name) || m.at >= since) &&
       (until === undefined || m.at <= until.ends) &&
       (options.where?.(m.payload as Payload<P, E>) ?? true);
     await run.wait(() => run.events.some(wants), wants, until?.ends);
@@ -436,7 +436,7 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
   }
 
   arrived<E extends Extract<keyof P['events'], string>>(name: E): readonly Payload<P, E>[] {
-    return this.#run.events.flatMap((e) => (e.name === name ? [e.payload as Payload<P, E>] : []));
+    return [...this.#run.taken.map((t) => t.event), ...this.#run.events].flatMap((e) => (e.name === name ? [e.payload as Payload<P, E>] : []));
   }
 
   window(name: P['windows'][number]): Window {
@@ -564,7 +564,10 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
 
   clock(name: ClockName<P>): ClockHandle {
     const send = (command: ClockCommand['command'], at: Instant = this.#moment): void => {
-      const clock = command.kind === 'start' ? this.#path + name : this.#clockPath(name);
+      const started = this.#startedClock(name);
+      // A clock that never ran has nothing to stop: the goods that a refund's clock waits for need not come back.
+      if (command.kind !== 'start' && started === undefined) return;
+      const clock = command.kind === 'start' || started === undefined ? this.#path + name : started;
       const seq = (this.#run.clocks.get(clock) ?? 0) + 1;
       this.#run.clocks.set(clock, seq);
       this.#run.records.clock({ clock, name, seq, at, command });

@@ -17,10 +17,16 @@ export interface EventDeclaration {
   readonly payload: z.ZodType;
   /** `<system>.<event>` of a contract when it comes by webhook and is found by the source's own key; absent when it comes by case id. */
   readonly from?: `${string}.${string}`;
+  /** Of a thing with states only these enter the case; the others stay beside it. */
+  readonly states?: readonly string[];
+  /** Answers no question of ours, so one that comes by case id before the case waits for it is kept for the wait. */
+  readonly early?: true;
   /** The customer may send it through their link: at any time while the case runs, or is offered it in these stages. */
   readonly byCustomer?: true | readonly string[];
   /** Interrupts the case's waits and runs the handler of its name. */
   readonly ends?: true;
+  /** What becomes of one that no case has claimed for the policy's `inbox.unclaimedAfter`: goods that nobody asked about. */
+  readonly unclaimed?: `start:${string}`;
   /** What becomes of one that arrives when the case has ended. */
   readonly afterEnd: 'note' | `start:${string}`;
 }

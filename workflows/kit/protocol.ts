@@ -24,8 +24,8 @@ export interface Manifest {
   readonly operations: Readonly<Record<string, { readonly pace: 'quick' | 'slow'; readonly undo?: string }>>;
   /** Events that end the case. */
   readonly ends: readonly string[];
-  /** Events found by their source's own key: they may come early. */
-  readonly correlated: readonly string[];
+  /** Events by case id that may come before the case waits for them, as those do that are found by their source's own key. Absent in cases that opened before there were any. */
+  readonly early?: readonly string[];
   /** How long a failing effect is retried before a person is asked. */
   readonly repairAfter: number;
   /** Events of history after which a person is asked whether the case may go on. */

@@ -1,100 +1,132 @@
 /** 退换货(+质检): reads top to bottom as the business process. */
 import type { OrderFacts as Order } from '../../systems/orders/contract.ts';
-import { add, money, type Money } from '../../values/money.ts';
+import { effectKey } from '../../values/ids.ts';
+import { money, type Money } from '../../values/money.ts';
 import { defineCase } from '../kit/case.ts';
 import type { Payload } from '../kit/declare.ts';
-import { rulesOf, system } from '../kit/references.ts';
+import { processOf, rulesOf } from '../kit/references.ts';
 import type { Case, Withdrawn } from '../kit/surface.ts';
-import type { End, Parcel, Reason, Rejection, ReturnExchange, Unit } from './process.ts';
-import type { RefundPart } from './rules.ts';
+import type { LateParcel } from '../late-parcel/process.ts';
+import { allowance, finance, orders } from '../systems.ts';
+import type { End, Rejection, ReturnExchange } from './process.ts';
+import type { Accepted, Back } from './rules.ts';
+import { broughtBack, parcelsHere, sentBack, underWay } from './steps/parcels.ts';
+import { refunded } from './steps/refund.ts';
+import { left, replaced, reserved } from './steps/replacement.ts';
+import { counted, couponsBack, dealtWith, invoiced, thanks } from './steps/settlement.ts';
 
 const rules = rulesOf<typeof import('./rules.ts')>();
-const orders = system<typeof import('../../systems/orders/contract.ts').orders>('orders');
-const allowance = system<typeof import('../../systems/allowance/contract.ts').allowance>('allowance');
-const logistics = system<typeof import('../../systems/logistics/contract.ts').logistics>('logistics');
-const warehouse = system<typeof import('../../systems/warehouse/contract.ts').warehouse>('warehouse');
-const finance = system<typeof import('../../systems/finance/contract.ts').finance>('finance');
-
 type C = Case<ReturnExchange>;
 const byUnit = (u: { readonly unitId: string }): string => u.unitId;
-const byPayment = (p: RefundPart): string => p.paymentId;
 
-export const returnExchange = defineCase<ReturnExchange>('returnExchange', requested, {
-  withdrawn,
-  closedByPlatform: (c, { how }) => ended(c, 'platformDecided', { how }, { result: 'closedByPlatform', how }),
-});
+export const returnExchange = defineCase<ReturnExchange>('returnExchange', requested, { withdrawn, closedByPlatform });
 
 async function requested(c: C): Promise<End> {
-  const { orderId, requestedAt, reason, wish, lines } = c.input;
+  const { orderId, customer, requestedAt, reason, wish, lines } = c.input;
   c.stage('review');
   c.clock('handle').start(requestedAt);
   c.tell('received', { order: orderId, reason, wish });
   const order = await c.do('order', orders.facts, { orderId });
   if (!order.ok) return rejected(c, order.error);
-  const bought = order.lines.map((l) => ({ line: l.line, bought: l.quantity, returned: l.returned }));
-  const asked = lines.flatMap(({ line, quantity }) => bought.filter((b) => b.line === line).map((b) => ({ ...b, quantity })));
+  const { bought, asked } = linesOf(c, order);
   if (asked.length < lines.length) return rejected(c, 'unknownLine');
   const review = await reviewed(c, order);
   c.clock('handle').stop();
   if (review.decision === 'reject') return rejected(c, review.reason);
 
+  // What is promised is held: units of the order, so that no other case returns them, and the new goods.
   const held = await c.do('allowance', allowance.reserve, { orderId, lines: asked });
   if (!held.ok) return rejected(c, held.error);
-  c.stage('parcel');
-  const parcel = await returned(c, review.freight);
-  if (parcel === undefined) return ended(c, 'expired', {}, { result: 'expired' });
+  const hold = remedies[review.remedy].replaced ? await reserved(c.in('new-goods'), review.wanted) : undefined;
+  const back = remedies[review.remedy].goodsStay ? theyStay(c) : await broughtBack(c, order, review.freight);
+  if (back === undefined) return ended(c, 'expired', {}, { result: 'expired' });
 
-  c.stage('inspection');
-  const { receivedAt, units: goods, by, freight } = parcel;
-  c.clock('refundDue').start(receivedAt);
-  c.tell('parcelArrived', { order: orderId, units: goods.length });
-  const accepted = await inspected(c, goods, order);
-  const facts = { order, held: held.units, accepted, reason: review.reason, by, freight, reviewer: review.role };
+  const accepted = [...(await inspected(c, order, back)), ...back.lost.flatMap(({ line, quantity }) => Array<Accepted>(quantity).fill({ line }))];
+  const { reason: established, role: reviewer } = review;
+  const facts = { order, held: held.units, asked, accepted, reason: established, by: back.by, freights: back.freights };
   const value = await c.decide('settlement', rules.settlement, facts);
-  if (value.units.length === 0) return rejected(c, goods.length === 0 ? 'emptyParcel' : 'inspection', goods);
+  if (value.units.length === 0) return rejected(c, back.units.length === 0 ? 'emptyParcel' : 'inspection');
+  const kept = back.by === 'kept' ? await c.do('kept', allowance.tally, { customer, kind: 'refundOnly', amount: value.refund }) : undefined;
+  const authority = await c.decide('authority', rules.authority, { refund: value.refund, by: back.by, earlier: kept?.earlier ?? [], reviewer });
   // Above the reviewer's limit a higher role approves; who asked never does.
-  const approval = value.approver && (await c.task('approveRefund', value, { role: value.approver, amount: value.refund, clocks: ['refundDue'] }));
-  if (approval?.form.decision === 'refuse') return rejected(c, 'notApproved', goods);
+  const { approver: role, doubtful } = authority;
+  const approval = role && (await c.task('approveRefund', { value, authority }, { role, amount: value.refund, clocks: ['refundDue'] }));
+  if (approval?.form.decision === 'refuse') return rejected(c, 'notApproved');
+  const sent = hold === undefined ? undefined : await replaced(c.in('new-goods'), order, hold, value);
 
   c.stage('settlement');
   c.noReturn();
-  const { whole } = await c.do('commit', allowance.commit, { hold: held.hold, orderId, units: value.units, order: bought });
+  const { whole } = await c.do('commit', allowance.commit, { hold: held.hold, orderId, units: value.units, order: bought, refunded: !sent });
   const { payments } = await c.do('payments', finance.payments, { orderId });
-  const refund = await c.decide('refund', rules.refundParts, { order, units: value.units, deducted: value.deducted, whole, payments });
-  c.tell('refundApproved', { order: orderId, amount: refund.total });
-  await dealtWith(c, goods, accepted, value.freightOwed);
-  const parts = await c.each(refund.parts, byPayment, (b, part) => refunded(b, part, review.reason));
-  c.clock('refundDue').stop();
-  return { result: 'refunded', amount: parts.reduce((so, p) => (p.ok ? add(so, p.value) : so), money(0, order.currency)) };
+  const due = sent?.back ?? value.refund;
+  const refund = await c.decide('refund', rules.refundParts, { order, units: value.units, due, replaced: sent !== undefined, whole, payments });
+  const settled = { order, reason: established, goods: back.units, accepted, value, refund, sent, thanked: value.welcome && !doubtful };
+  // None of these holds another up: what a person gives up in one leaves the others be.
+  const [paid] = await c.each(afterwards, stepName, (b, [, step]): Promise<Money | undefined> => step(b, settled));
+  const amount = (paid?.ok && paid.value) || money(0, order.currency);
+  if (sent) return remedies[review.remedy].goodsStay ? { result: 'reissued' } : { result: 'exchanged', paid: sent.pay, refunded: amount };
+  return { result: 'refunded', amount };
 }
 
-/** All is taken back. Goods that are here, or on their way, are waited for and sent back. */
+/** 退货退款、仅退款、换货、补发. */
+const remedies = {
+  refund: { replaced: false, goodsStay: false },
+  refundOnly: { replaced: false, goodsStay: true },
+  exchange: { replaced: true, goodsStay: false },
+  reissue: { replaced: true, goodsStay: true },
+} as const;
+
+/** 旧的您不用寄回: what was asked for counts as if it had come and been accepted. */
+function theyStay(c: C): Back {
+  c.tell('goodsStay', { order: c.input.orderId });
+  return { units: [], lost: c.input.lines, by: 'kept', freights: [] };
+}
+
+/** All is taken back. Goods that are here go back at once, those on their way once they have come. */
 async function withdrawn(c: C): Promise<Withdrawn> {
+  const { orderId } = c.input;
   await c.undo();
+  const here = parcelsHere(c);
+  await sentBack(c, here);
   for (const trackingNo of c.expected('parcelReceived')) {
     const b = c.in(trackingNo);
-    if (!(await underWay(b, trackingNo))) continue;
-    b.tell('withdrawnWithGoods', { order: c.input.orderId, trackingNo });
+    if (here.some((p) => p.trackingNo === trackingNo) || !(await underWay(b, trackingNo))) continue;
+    b.tell('withdrawnWithGoods', { order: orderId, trackingNo });
     const parcel = await b.event('parcelReceived', { where: (p) => p.trackingNo === trackingNo, within: 'parcelSent' });
-    if (parcel) await sentBack(b, parcel.units);
+    if (parcel) await sentBack(b, [parcel]);
   }
-  c.tell('withdrawn', { order: c.input.orderId });
+  c.tell('withdrawn', { order: orderId });
   return { result: 'withdrawn' };
+}
+
+/** 平台介入: what the platform refunded is used up, so that no case of ours refunds it again, and goods that are here are ours to look at. */
+async function closedByPlatform(c: C, { how }: Payload<ReturnExchange, 'closedByPlatform'>): Promise<End> {
+  const { orderId, shop, customer } = c.input;
+  const end = { result: 'closedByPlatform', how } as const;
+  const order = how === 'closed' ? undefined : await c.do('order', orders.facts, { orderId });
+  if (!order?.ok) return ended(c, 'platformDecided', { how }, end);
+  await c.do('spent', allowance.spend, { hold: effectKey(c.id, 'allowance'), orderId, lines: linesOf(c, order).asked });
+  for (const payload of parcelsHere(c)) {
+    const input = { shop, customer, order: orderId, of: c.id, event: 'parcelReceived', eventId: `platform-${payload.receiptId}`, payload };
+    await c.in(payload.receiptId).start(processOf<LateParcel>('late-parcel'), input);
+  }
+  return ended(c, 'platformDecided', { how }, end, []);
 }
 
 /** Eligibility advises and only a person decides. While the customer looks for more evidence, our clock stands still. */
 async function reviewed(c: C, order: Order) {
   const { shop, customer, requestedAt, reason, lines } = c.input;
+  const { earlier } = await c.do('tally', allowance.tally, { customer, kind: 'return' });
   let { evidence } = c.input;
   for (let round = 1; ; round++) {
     const b = c.in(`review-${round}`);
-    const advice = await b.decide('eligibility', rules.eligibility, { order, shop, customer, requestedAt, reason, lines, evidence: evidence.length });
-    const role = round > advice.evidenceRounds ? 'supervisor' : 'agent';
-    const review = await b.task('review', { order, advice, evidence, round }, { role, clocks: ['handle'] });
-    if (review.form.decision === 'approve') return { ...review.form, role: review.role, freight: advice.freight[review.form.reason] };
-    if (review.form.decision === 'reject') return review.form;
+    const facts = { order, shop, customer, requestedAt, reason, lines, evidence: evidence.length, earlier, round };
+    const advice = await b.decide('eligibility', rules.eligibility, facts);
+    const { form, role } = await b.task('review', { order, advice, evidence, round }, { role: advice.reviewer, clocks: ['handle'] });
+    if (form.decision === 'approve') return { ...form, role, freight: advice.freight[form.reason], wanted: advice.wanted };
+    if (form.decision === 'reject') return form;
     const until = b.window('evidence');
-    b.tell('evidenceAsked', { order: order.orderId, what: review.form.what, until: until.ends });
+    b.tell('evidenceAsked', { order: order.orderId, what: form.what, until: until.ends });
     c.clock('handle').pause('evidence');
     const added = await b.event('evidenceAdded', { until });
     c.clock('handle').resume('evidence');
@@ -102,40 +134,11 @@ async function reviewed(c: C, order: Order) {
   }
 }
 
-/** One parcel, with our label or by the customer's own courier; nothing when none came in time. */
-async function returned(c: C, payer: string): Promise<(Parcel & { by: 'label' | 'ownCourier'; freight?: Money | undefined }) | undefined> {
-  const order = c.input.orderId;
-  const label = await c.do('label', logistics.label, { caseRef: c.id, orderId: order });
-  await c.expect('parcelReceived', label.trackingNo);
-  let until = c.window('parcelSent');
-  c.tell('sendGoods', { order, carrier: label.carrier, trackingNo: label.trackingNo, freight: payer, until: until.ends });
-  let own: Payload<ReturnExchange, 'ownCourier'> | undefined;
-  for (let late = false, n = 1; ; n++) {
-    const b = c.in(`parcel-${n}`);
-    const next = await b.first({ parcel: (w) => w.event('parcelReceived', { until }), own: (w) => w.event('ownCourier') });
-    if (next.value === undefined) {
-      // A parcel that a carrier has when the window ends gets its time once more.
-      if (late || !(await underWay(b, own?.trackingNo ?? label.trackingNo))) return undefined;
-      [late, until] = [true, c.window('parcelSent')];
-    } else if (next.won === 'parcel') return { ...next.value, by: next.value.trackingNo === label.trackingNo ? 'label' : 'ownCourier', freight: own?.freight };
-    else if (await c.expect('parcelReceived', next.value.trackingNo)) {
-      own = next.value;
-      await c.undo('label');
-      b.tell('courierNoted', { order, trackingNo: own.trackingNo, until: until.ends });
-    } else b.tell('courierUnclear', { order, trackingNo: next.value.trackingNo });
-  }
-}
-
-/** Whether a parcel is here, or a carrier has it. The customer's own courier may be one that our logistics does not know. */
-async function underWay(c: C, trackingNo: string): Promise<boolean> {
-  if (c.arrived('parcelReceived').some((p) => p.trackingNo === trackingNo)) return true;
-  const parcel = await c.do('parcel', logistics.parcel, { trackingNo });
-  return !parcel.ok || !['labelled', 'refused', 'returned', 'lost'].includes(parcel.state);
-}
-
 /** What was asked for is inspected unit by unit; what inspection is unsure of, or left out, a supervisor rules on. */
-async function inspected(c: C, units: readonly Unit[], order: Order) {
-  const match = await c.decide('match', rules.matchReceipt, { order, lines: c.input.lines, units });
+async function inspected(c: C, order: Order, { units, match: known }: Back): Promise<Accepted[]> {
+  if (units.length === 0 && !known) return [];
+  c.stage('inspection');
+  const match = known ?? (await c.decide('match', rules.matchReceipt, { order, lines: c.input.lines, units }));
   const ours = match.problem ? (await c.task('receiptProblem', { match, units }, { clocks: ['refundDue'] })).form.units : match.units;
   const there = ours.filter((u) => units.some(({ unitId }) => unitId === u.unitId));
   if (there.length === 0) return [];
@@ -150,51 +153,28 @@ async function inspected(c: C, units: readonly Unit[], order: Order) {
   return accepted;
 }
 
-/** Accepted units go where inspection said, all others back to the customer; a courier that was ours to pay is paid. None of it may hold the refund up. */
-async function dealtWith(c: C, units: readonly Unit[], accepted: Awaited<ReturnType<typeof inspected>>, owed: Money): Promise<void> {
-  await c.each(accepted, byUnit, (b, { unitId, disposition }) => b.do('dispose', warehouse.dispose, { caseRef: c.id, unitId, disposition }));
-  const goods = units.filter((u) => accepted.every((a) => a.unitId !== u.unitId));
-  await c.each(['others'], String, (b) => sentBack(b, goods));
-  await c.each(owed.minor > 0 ? ['courier'] : [], String, async (b) => {
-    const { ok } = await b.do('freight', finance.goodwill, { caseRef: c.id, customer: c.input.customer, amount: owed, reason: 'return-freight' });
-    b.tell(ok ? 'freightPaid' : 'freightOwed', { order: c.input.orderId, amount: owed }, { to: ok ? 'customer' : 'finance' });
-  });
+/** What follows a settlement. The money first: its sum is the outcome. */
+const afterwards = [
+  ['money', refunded],
+  ['goods', dealtWith],
+  ['new-goods', left],
+  ['invoice', invoiced],
+  ['coupons', couponsBack],
+  ['causes', counted],
+  ['thanks', thanks],
+] as const;
+const stepName = ([name]: (typeof afterwards)[number]): string => name;
+/** The lines of the order as the allowance knows them, and those that were asked for. */
+function linesOf({ input: { lines } }: C, order: Order) {
+  const bought = order.lines.map((l) => ({ line: l.line, bought: l.quantity, returned: l.returned }));
+  return { bought, asked: lines.flatMap(({ line, quantity }) => bought.filter((b) => b.line === line).map((b) => ({ ...b, quantity }))) };
 }
 
-async function sentBack(c: C, units: readonly Unit[]): Promise<void> {
-  if (units.length === 0) return;
-  const { trackingNo } = await c.do('send-back', warehouse.sendBack, { caseRef: c.id, orderId: c.input.orderId, unitIds: units.map(byUnit) });
-  c.tell('goodsGoingBack', { order: c.input.orderId, units: units.length, trackingNo });
-}
-
-/** One payment's part, told as the payment system reports it, never promised. What does not go back the way it came, finance sends another way. */
-async function refunded(c: C, part: RefundPart, reason: Reason, via: 'original' | 'transfer' = 'original', n = 1): Promise<Money> {
-  const [b, { paymentId, amount, method }, orderId] = [c.in(`route-${n}`), part, c.input.orderId];
-  const made = await b.do('refund', finance.refund, { caseRef: c.id, orderId, paymentId, amount, reason, via });
-  const data = { order: orderId, amount, method: via === 'original' ? method : via };
-  if (made.ok && (await arrived(b, made.refundId, data, part.atOnce))) return amount;
-  const { form } = await b.task('otherRoute', { paymentId, amount, problem: made.ok ? 'failed' : made.error }, { clocks: ['refundDue'] });
-  return form.via === 'none' ? money(0, amount.currency) : refunded(c, part, reason, form.via, n + 1);
-}
-
-/** Whether a refund arrived in the end. One that arrives at once has no time to be late in. */
-async function arrived(c: C, refundId: string, data: object, atOnce: boolean): Promise<boolean> {
-  await c.expect('refundState', refundId);
-  c.tell('refundSubmitted', data);
-  if (!atOnce) c.clock('arrival').start();
-  for (;;) {
-    const { state } = await c.event('refundState', { where: (e) => e.refundId === refundId });
-    c.tell(({ accepted: 'refundAccepted', arrived: 'refundArrived', failed: 'refundFailed' } as const)[state], data);
-    if (state !== 'accepted' && !atOnce) c.clock('arrival').stop();
-    if (state !== 'accepted') return state === 'arrived';
-  }
-}
-
-/** An end without a refund: what was held is let go, an unused label is void, goods that are here go back, and the customer is told. */
-async function ended(c: C, message: 'expired' | 'rejected' | 'platformDecided', data: object, outcome: End, goods: readonly Unit[] = []): Promise<End> {
+/** An end without a remedy: what was held is let go, an unused label is void, goods that are here go back, and the customer is told. */
+async function ended(c: C, message: 'expired' | 'rejected' | 'platformDecided', data: object, outcome: End, goods = parcelsHere(c)): Promise<End> {
   await c.undo();
   await sentBack(c, goods);
   c.tell(message, { order: c.input.orderId, ...data });
   return outcome;
 }
-const rejected = (c: C, reason: Rejection, goods?: readonly Unit[]) => ended(c, 'rejected', { reason }, { result: 'rejected', reason }, goods);
+const rejected = (c: C, reason: Rejection) => ended(c, 'rejected', { reason }, { result: 'rejected', reason });

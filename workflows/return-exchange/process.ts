@@ -9,6 +9,8 @@ const line = z.int().min(1).meta({ description: 'Position in the order, from 1' 
 const reason = z.enum(['quality', 'wrongItem', 'wrongSize', 'noReason', 'other']);
 /** 退款、换货、补发. */
 const wish = z.enum(['refund', 'exchange', 'reissue']);
+/** 退货退款、仅退款、换货、补发. With `refundOnly` and `reissue` the goods stay with the customer (旧的您不用寄回). */
+const remedy = z.enum(['refund', 'refundOnly', 'exchange', 'reissue']);
 /** An uploaded photo or video: a reference into the store of evidence, never the file. */
 const evidence = z.array(id).max(20);
 /** 照片、视频、订单号. */
@@ -20,6 +22,16 @@ const disposition = z.enum(['restock', 'refurbish', 'scrap']).meta({ description
 const cause = z.enum(['none', 'manufacturing', 'wrongItemSent', 'transport', 'customer']);
 const accepted = z.strictObject({ verdict: z.literal('accept'), disposition, cause });
 const rejected = z.strictObject({ verdict: z.literal('reject'), cause });
+const parcel = z.object({
+  receiptId: id,
+  trackingNo: id,
+  receivedAt: instantSchema,
+  units: z.array(z.object({ unitId: id, sku: id.optional() })).max(200),
+});
+/** A parcel that a carrier has brought to an end without us. */
+const lostWays = ['refused', 'returned', 'lost'] as const;
+/** A parcel that has left our house. */
+const underWay = ['pickedUp', 'inTransit', 'outForDelivery', 'delivered'] as const;
 const unitsOnce = (units: readonly { unitId: string }[]): boolean => new Set(units.map((u) => u.unitId)).size === units.length;
 
 export const returnExchange = defineProcess({
@@ -37,6 +49,7 @@ export const returnExchange = defineProcess({
           line,
           quantity: z.int().min(1).max(10_000),
           opened: z.boolean().default(false).meta({ description: "The goods' own seal is broken; opening the parcel does not count" }),
+          replacement: id.optional().meta({ description: 'The sku that the customer wants instead; absent: the same goods' }),
         }),
       )
       .min(1)
@@ -45,6 +58,7 @@ export const returnExchange = defineProcess({
     reason,
     wish,
     evidence: evidence.default([]),
+    received: parcel.optional().meta({ description: 'The goods are here already: a parcel that came late, or that nobody had asked about' }),
     description: freeText(),
   }),
   key: (input: { orderId: string; requestId: string }) => [input.orderId, input.requestId],
@@ -58,8 +72,7 @@ export const returnExchange = defineProcess({
         z.strictObject({
           decision: z.literal('approve'),
           reason: reason.meta({ description: 'As the review established it: who pays the freight follows from it' }),
-          // An exchange or a reissue joins this list with the steps that carry it.
-          wish: wish.extract(['refund']),
+          remedy,
           note: freeText(),
         }),
         z.strictObject({ decision: z.literal('reject'), reason: refusal, note: freeText() }),
@@ -75,6 +88,16 @@ export const returnExchange = defineProcess({
           .max(200)
           .refine(unitsOnce, 'each unit once')
           .meta({ description: 'Units that belong to the return, each with its order line; all others go back to the customer' }),
+        note: freeText(),
+      }),
+    },
+    parcelTrouble: {
+      title: { zh: '处理寄回途中出问题的包裹', en: 'See to a parcel that did not reach us' },
+      role: 'agent',
+      form: z.strictObject({
+        decision: z.enum(['newLabel', 'wait', 'asReceived', 'end']).meta({
+          description: 'Another label; wait for it all the same; refund what it held, because the loss is ours; or end here with what has come',
+        }),
         note: freeText(),
       }),
     },
@@ -112,7 +135,7 @@ export const returnExchange = defineProcess({
     choose: {
       title: { zh: '选择处理方式', en: 'Choose what happens instead' },
       role: 'customer',
-      form: z.strictObject({ choice: wish }),
+      form: z.strictObject({ choice: z.enum(['refund', 'again']).meta({ description: 'The money instead; or we look for the goods once more' }) }),
     },
     otherRoute: {
       title: { zh: '退款原路失败，另选途径', en: 'Find another route for a refund that failed' },
@@ -130,23 +153,29 @@ export const returnExchange = defineProcess({
     ownCourier: {
       title: { zh: '客户自行寄回', en: 'Sent by a courier of the customer' },
       payload: z.strictObject({ trackingNo: id, freight: moneySchema.optional().meta({ description: 'What the customer paid the courier' }) }),
+      early: true,
+      byCustomer: true,
       afterEnd: 'note',
     },
     parcelReceived: {
       title: { zh: '仓库收货', en: 'Parcel received' },
       from: 'warehouse.parcelReceived',
-      payload: z.object({
-        receiptId: id,
-        trackingNo: id,
-        receivedAt: instantSchema,
-        units: z.array(z.object({ unitId: id, sku: id.optional() })),
-      }),
+      payload: parcel,
       afterEnd: 'start:late-parcel',
+      unclaimed: 'start:late-parcel',
     },
-    parcelState: {
-      title: { zh: '物流状态', en: 'Parcel scanned' },
+    parcelFailed: {
+      title: { zh: '寄回包裹被拒收、退回或丢失', en: 'The parcel to us was refused, returned or lost' },
       from: 'logistics.tracking',
-      payload: z.object({ trackingNo: id, state: z.string(), at: instantSchema }),
+      states: lostWays,
+      payload: z.object({ trackingNo: id, state: z.enum(lostWays), at: instantSchema }),
+      afterEnd: 'note',
+    },
+    shipped: {
+      title: { zh: '新商品已揽收', en: 'The new goods have left' },
+      from: 'logistics.tracking',
+      states: underWay,
+      payload: z.object({ trackingNo: id, state: z.enum(underWay), at: instantSchema }),
       afterEnd: 'note',
     },
     refundState: {
@@ -168,8 +197,9 @@ export const returnExchange = defineProcess({
       afterEnd: 'note',
     },
   },
-  clocks: { handle: 'T10', arrival: 'T11', refundDue: 'L1' },
-  windows: ['evidence', 'parcelSent', 'customerChoice'],
+  evidence: 'evidenceAdded',
+  clocks: { handle: 'T10', arrival: 'T11', refundDue: 'L1', ship: 'T14' },
+  windows: ['evidence', 'parcelSent', 'restOfGoods', 'customerChoice', 'payDifference'],
   messages: [
     'received',
     'evidenceAsked',
@@ -178,6 +208,9 @@ export const returnExchange = defineProcess({
     'courierNoted',
     'courierUnclear',
     'parcelArrived',
+    'restAwaited',
+    'parcelLost',
+    'goodsStay',
     'inspected',
     'goodsGoingBack',
     'refundApproved',
@@ -192,11 +225,18 @@ export const returnExchange = defineProcess({
     'withdrawn',
     'platformDecided',
     'replacementGone',
+    'differenceDue',
+    'moneyInstead',
     'replacementSent',
+    'replacementLeft',
+    'invoiceCorrected',
+    'couponsBack',
+    'couponsOwed',
+    'thanks',
   ],
   outcome: z.discriminatedUnion('result', [
     z.object({ result: z.literal('refunded'), amount: moneySchema }),
-    z.object({ result: z.literal('exchanged') }),
+    z.object({ result: z.literal('exchanged'), paid: moneySchema, refunded: moneySchema }),
     z.object({ result: z.literal('reissued') }),
     z.object({
       result: z.literal('rejected'),
@@ -208,7 +248,8 @@ export const returnExchange = defineProcess({
 });
 export type ReturnExchange = typeof returnExchange;
 export type Reason = z.output<typeof reason>;
-export type Parcel = z.output<ReturnExchange['events']['parcelReceived']['payload']>;
+export type Remedy = z.output<typeof remedy>;
+export type Parcel = z.output<typeof parcel>;
 export type Unit = Parcel['units'][number];
 export type End = z.output<ReturnExchange['outcome']>;
 export type Rejection = Extract<End, { result: 'rejected' }>['reason'];

@@ -5,7 +5,7 @@ import { add, money, prorate, subtract, sum, type Money } from '../../values/mon
 import { covers, type Role } from '../../values/role.ts';
 import type { PolicyValues } from '../../policies/schema.ts';
 import { defineRule } from '../kit/rule.ts';
-import type { Reason } from './process.ts';
+import type { Reason, Unit } from './process.ts';
 
 /** Every code a rule of this process gives as a reason; each has its texts in `messages.yaml`. */
 export const reasonCodes = [
@@ -22,7 +22,9 @@ export const reasonCodes = [
     'freightInsured',
     'aboveAuthority',
   ] as const),
-  ...(['wholeOrder', 'partOfOrder', 'refundedBefore'] as const),
+  ...(['wholeOrder', 'partOfOrder', 'refundedBefore', 'goodsReplaced'] as const),
+  ...(['manyReturns', 'manyKept', 'keptAboveLimit', 'withinAuthority'] as const),
+  ...(['differencePaid', 'differenceRefunded', 'noDifference', 'soldAgain', 'lossBooked'] as const),
 ] as const;
 export type ReasonCode = (typeof reasonCodes)[number];
 
@@ -46,15 +48,25 @@ export interface EligibilityFacts {
     readonly shop: string;
     readonly customer: string;
     readonly signedAt?: Instant | undefined;
-    readonly lines: readonly { readonly line: number; readonly quantity: number; readonly returned: number; readonly exceptions: readonly string[] }[];
+    readonly lines: readonly {
+      readonly line: number;
+      readonly sku: string;
+      readonly category: string;
+      readonly quantity: number;
+      readonly returned: number;
+      readonly exceptions: readonly string[];
+    }[];
   };
   readonly shop: string;
   readonly customer: string;
   readonly requestedAt: Instant;
   readonly reason: Reason;
-  readonly lines: readonly { readonly line: number; readonly quantity: number; readonly opened: boolean }[];
+  readonly lines: readonly { readonly line: number; readonly quantity: number; readonly opened: boolean; readonly replacement?: string | undefined }[];
   /** How many photos and videos there are. */
   readonly evidence: number;
+  /** When this customer asked for returns before, in whatever shop's case, newest first. */
+  readonly earlier: readonly { readonly at: Instant }[];
+  readonly round: number;
 }
 export interface Eligibility {
   /** Advice: only a person rejects. */
@@ -65,15 +77,17 @@ export interface Eligibility {
   readonly lastDay: string | null;
   /** Who pays the freight of the return, by the reason that the review establishes. */
   readonly freight: Readonly<Record<Reason, 'sellerPaysFreight' | 'customerPaysFreight'>>;
-  /** How often an agent may ask for more evidence; further rounds are a supervisor's. */
-  readonly evidenceRounds: number;
+  /** Who reviews: an agent; a supervisor after too many rounds of evidence, or for a customer who returns more than the policy's frequency. */
+  readonly reviewer: Role;
+  /** What a replacement takes, each sku once. */
+  readonly wanted: readonly { readonly sku: string; readonly quantity: number }[];
 }
 
 /**
  * Advises on a request. "7 days no-reason counts from the day after signing; excepted: 定作, 鲜活易腐, opened audio-visual/software/digital goods, 报刊, and what the
  * customer confirmed at purchase; opening a parcel to inspect is no ground". The exceptions hold where the fault is not ours; days are those of the shop's zone.
  */
-export const eligibility = defineRule<EligibilityFacts, Eligibility>((facts, { policy }) => {
+export const eligibility = defineRule<EligibilityFacts, Eligibility>((facts, { policy, asOf }) => {
   const { order, requestedAt, lines } = facts;
   const terms = termsOf(policy, facts.reason);
   const signed = order.signedAt === undefined ? undefined : dayIn(policy.calendars.zone, order.signedAt);
@@ -96,6 +110,8 @@ export const eligibility = defineRule<EligibilityFacts, Eligibility>((facts, { p
   if (lines.some((l) => l.opened) && !against.has('digital')) noted.push('openedIsNoGround');
   const evidenceMissing = terms.evidence === 'required' && facts.evidence === 0;
   if (evidenceMissing) noted.push('evidenceMissing');
+  const frequent = since(facts.earlier, policy.returns.perCustomer.within.ms, asOf).length >= policy.returns.perCustomer.most;
+  if (frequent) noted.push('manyReturns');
   return {
     advice: against.size > 0 ? 'reject' : evidenceMissing ? 'moreEvidence' : 'approve',
     days,
@@ -107,10 +123,24 @@ export const eligibility = defineRule<EligibilityFacts, Eligibility>((facts, { p
       noReason: payerOf('noReason'),
       other: payerOf('other'),
     },
-    evidenceRounds: policy.returns.evidenceRounds,
+    reviewer: frequent || facts.round > policy.returns.evidenceRounds ? 'supervisor' : 'agent',
+    wanted: bySku(
+      lines.flatMap(({ line, quantity, replacement }) => order.lines.filter((l) => l.line === line).map((l) => ({ sku: replacement ?? l.sku, quantity }))),
+    ),
     reasons: [...against, ...noted],
   };
 });
+
+/** What happened in the time before an instant. */
+const since = <E extends { readonly at: Instant }>(all: readonly E[], within: number, asOf: Instant): E[] =>
+  all.filter((e) => millis(e.at) > millis(asOf) - within);
+
+/** Adds up quantities, each sku once. */
+function bySku(lines: readonly { readonly sku: string; readonly quantity: number }[]): { sku: string; quantity: number }[] {
+  const sums = new Map<string, number>();
+  for (const { sku, quantity } of lines) sums.set(sku, (sums.get(sku) ?? 0) + quantity);
+  return [...sums].map(([sku, quantity]) => ({ sku, quantity }));
+}
 
 const exceptionCodes = ['customMade', 'perishable', 'digital', 'periodical', 'confirmedAtPurchase'] as const satisfies readonly ReasonCode[];
 /** The exceptions of a line that hold: those that the policy knows, and that of sealed goods only when the goods' own seal is broken. */
@@ -133,7 +163,10 @@ export interface Match {
   /** What came beyond it, or does not belong to it. */
   readonly strange: readonly { readonly unitId: string; readonly sku?: string | undefined }[];
   readonly missing: readonly { readonly line: number; readonly quantity: number }[];
+  /** A person has to look: nothing came, or something else. */
   readonly problem: boolean;
+  /** What came is right and more is to come: another parcel is waited for. */
+  readonly restToCome: boolean;
 }
 
 /**
@@ -158,15 +191,41 @@ export const matchReceipt = defineRule<MatchFacts, Match>(({ order, lines, units
   else if (missing.length > 0) reasons.push('missingUnits');
   if (strange.some((u) => u.sku !== undefined && askedSkus.has(u.sku))) reasons.push('tooManyUnits');
   if (strange.some((u) => u.sku === undefined || !askedSkus.has(u.sku))) reasons.push('wrongUnits');
-  return { units: matched, strange, missing, problem: reasons.length > 0, reasons: reasons.length > 0 ? reasons : ['matches'] };
+  const problem = units.length === 0 || strange.length > 0;
+  return { units: matched, strange, missing, problem, restToCome: !problem && missing.length > 0, reasons: reasons.length > 0 ? reasons : ['matches'] };
 });
+
+/** Goods on their way back to us, and how they came. */
+export interface Back {
+  units: readonly Unit[];
+  /** How the parcels match what was asked for; absent when none came. */
+  match?: Match;
+  /** Units that count as accepted though they are not here: they stay with the customer, or were lost on our way. */
+  lost: readonly { readonly line: number; readonly quantity: number }[];
+  by: 'label' | 'ownCourier' | 'kept';
+  /** What the customer paid couriers. */
+  freights: readonly Money[];
+}
+/** A unit that is refunded or replaced; without an id when it did not come. */
+export interface Accepted {
+  readonly line: number;
+  readonly unitId?: string;
+  readonly disposition?: 'restock' | 'refurbish' | 'scrap';
+  readonly cause?: string;
+}
 
 // ── money ──────────────────────────────────────────────────────────────────
 /** An order as its money is spread: total = Σ listTotal − Σ discounts + freight.paid. */
 export interface PaidOrder {
   readonly currency: string;
   readonly lines: readonly { readonly line: number; readonly quantity: number; readonly listTotal: Money; readonly discountShare?: Money | undefined }[];
-  readonly discounts: readonly { readonly amount: Money; readonly lines?: readonly number[] | undefined }[];
+  readonly discounts: readonly {
+    readonly kind: string;
+    readonly ref?: string | undefined;
+    readonly amount: Money;
+    readonly points?: number | undefined;
+    readonly lines?: readonly number[] | undefined;
+  }[];
   readonly freight: { readonly paid: Money };
   readonly total: Money;
 }
@@ -215,17 +274,20 @@ function paidPerUnit(order: PaidOrder): (LineUnit & { readonly minor: number })[
 }
 
 export interface SettlementFacts {
-  readonly order: PaidOrder & { readonly freight: { readonly returnInsured: boolean } };
+  readonly order: PaidOrder & {
+    readonly lines: readonly { readonly line: number; readonly sku: string }[];
+    readonly freight: { readonly returnInsured: boolean };
+  };
   /** Units that the case holds of each line's numbers. */
   readonly held: readonly LineUnit[];
-  /** Units that were received and accepted, or that the customer keeps. */
+  readonly asked: readonly { readonly quantity: number }[];
+  /** Units that were received and accepted, that the customer keeps, or that were lost on our way. */
   readonly accepted: readonly { readonly line: number }[];
   readonly reason: Reason;
   /** How the goods came back; `kept`: they did not have to. */
-  readonly by: 'label' | 'ownCourier' | 'kept';
-  /** What the customer paid a courier. */
-  readonly freight?: Money | undefined;
-  readonly reviewer: Role;
+  readonly by: Back['by'];
+  /** What the customer paid couriers. */
+  readonly freights: readonly Money[];
 }
 export interface Settlement {
   /** The held numbers that are used, each with what was paid for it. */
@@ -233,16 +295,16 @@ export interface Settlement {
   /** For the goods, after our label where the customer pays it; original freight comes on top with the whole order. */
   readonly refund: Money;
   readonly deducted: Money;
-  /** What we owe the customer for a courier. */
+  /** What we owe the customer for couriers. */
   readonly freightOwed: Money;
-  /** Who has to approve: the reviewer's own limit does not cover it. */
-  readonly approver: Role | null;
+  /** It ended well for the customer, as far as the goods say: all that was asked for was accepted. */
+  readonly welcome: boolean;
 }
 
 /**
  * The refund's ceiling: "what was paid for units received and accepted, discount prorated, cumulative over partial receipts and earlier refunds; never more than
  * paid". Earlier refunds are other numbers of the line. "Freight by reason: fault on our side → we pay both ways, no-reason → the customer pays the return
- * (运费险 noted)". Above the reviewer's limit, or goods kept above theirs, a higher role approves.
+ * (运费险 noted)".
  */
 export const settlement = defineRule<SettlementFacts, Settlement>((facts, { policy }) => {
   const { order, by } = facts;
@@ -267,29 +329,98 @@ export const settlement = defineRule<SettlementFacts, Settlement>((facts, { poli
   const payer = termsOf(policy, facts.reason).returnFreight;
   const perReturn = policy.returns.freightPerReturn[currency] ?? 0;
   const deducted = by === 'label' && payer === 'customer' ? money(Math.min(perReturn, value.minor), currency) : none;
-  const owed =
-    by === 'ownCourier' && payer === 'seller' && facts.freight?.currency === currency ? money(Math.min(perReturn, facts.freight.minor), currency) : none;
-  const refund = subtract(value, deducted);
-
-  const byAmount = authorityFor(policy, 'refund', refund);
-  const keptTooMuch = by === 'kept' && value.minor > (policy.returns.keepGoodsUpTo[currency] ?? -1);
-  const needed = keptTooMuch && byAmount === 'agent' ? 'supervisor' : byAmount;
-  const approver = units.length === 0 || covers(facts.reviewer, needed) ? null : needed;
+  const paidToCouriers = facts.freights.reduce((so, f) => (f.currency === currency ? so + f.minor : so), 0);
+  const freightOwed = payer === 'seller' ? money(Math.min(perReturn, paidToCouriers), currency) : none;
+  const all = facts.asked.reduce((so, a) => so + a.quantity, 0);
+  const welcome = units.length === all && policy.returns.thanksFor.includes(facts.reason);
 
   const reasons: ReasonCode[] = [units.length === 0 ? 'nothingAccepted' : 'shareOfPaid'];
   if (by === 'kept') reasons.push('goodsKept');
   else reasons.push(payer === 'seller' ? 'sellerPaysFreight' : 'customerPaysFreight');
   if (deducted.minor > 0) reasons.push('labelDeducted');
   if (payer === 'customer' && by !== 'kept' && order.freight.returnInsured) reasons.push('freightInsured');
-  if (approver !== null) reasons.push('aboveAuthority');
-  return { units, refund, deducted, freightOwed: owed, approver, reasons };
+  return { units, refund: subtract(value, deducted), deducted, freightOwed, welcome, reasons };
+});
+
+export interface AuthorityFacts {
+  readonly refund: Money;
+  readonly by: Back['by'];
+  /** Earlier settlements of this customer without the goods coming back. */
+  readonly earlier: readonly { readonly at: Instant; readonly amount?: Money | undefined }[];
+  readonly reviewer: Role;
+}
+export interface Authority {
+  /** Who has to approve; null when the reviewer's own limit covers it. */
+  readonly approver: Role | null;
+  /** More without the goods coming back than the policy takes for granted. */
+  readonly doubtful: boolean;
+}
+
+/**
+ * "Above limits → supervisor, above those → manager". What stays with the customer (仅退款, 旧的您不用寄回) has a threshold of its own, and above the policy's
+ * frequency or amount per customer it is a supervisor's whatever the amount.
+ */
+export const authority = defineRule<AuthorityFacts, Authority>(({ refund, by, earlier, reviewer }, { policy, asOf }) => {
+  const { refundOnly, keepGoodsUpTo } = policy.returns;
+  const before = since(earlier, refundOnly.perCustomer.within.ms, asOf);
+  const amount = before.reduce((so, e) => (e.amount?.currency === refund.currency ? so + e.amount.minor : so), refund.minor);
+  const doubtful = by === 'kept' && (before.length >= refundOnly.perCustomer.most || amount > (refundOnly.amountPerCustomer[refund.currency] ?? -1));
+  const keptTooMuch = by === 'kept' && refund.minor > (keepGoodsUpTo[refund.currency] ?? -1);
+  const byAmount = authorityFor(policy, 'refund', refund);
+  const needed = (doubtful || keptTooMuch) && byAmount === 'agent' ? 'supervisor' : byAmount;
+  const approver = covers(reviewer, needed) ? null : needed;
+  const reasons: ReasonCode[] = [];
+  if (doubtful) reasons.push('manyKept');
+  if (keptTooMuch) reasons.push('keptAboveLimit');
+  if (approver !== null && !doubtful && !keptTooMuch) reasons.push('aboveAuthority');
+  return { approver, doubtful, reasons: reasons.length > 0 ? reasons : ['withinAuthority'] };
+});
+
+export interface SwapFacts {
+  readonly order: { readonly currency: string; readonly lines: readonly { readonly line: number; readonly sku: string }[] };
+  readonly lines: readonly { readonly line: number; readonly replacement?: string | undefined }[];
+  readonly value: Settlement;
+  /** What the shop asks for the goods now. */
+  readonly prices: readonly { readonly sku: string; readonly unitPrice: Money }[];
+}
+export interface Swap {
+  /** What the customer pays first: new goods above old. */
+  readonly pay: Money;
+  /** What goes back to the customer: old goods above new. */
+  readonly back: Money;
+  readonly lines: { readonly sku: string; readonly quantity: number }[];
+}
+
+/**
+ * New goods against what was paid for the old: "difference charged by payment link or refunded". The same goods again are worth the same, whatever they cost now,
+ * and so are goods that the shop no longer prices. Our label, where the customer pays it, is part of the difference.
+ */
+export const swap = defineRule<SwapFacts, Swap>(({ order, lines, value, prices }) => {
+  const { currency } = order;
+  const units = value.units.map(({ line, amount }) => {
+    const old = order.lines.find((l) => l.line === line)?.sku ?? '';
+    const sku = lines.find((l) => l.line === line)?.replacement ?? old;
+    const price = sku === old ? undefined : prices.find((p) => p.sku === sku && p.unitPrice.currency === currency)?.unitPrice.minor;
+    return { sku, more: price === undefined ? 0 : price - amount.minor };
+  });
+  const difference = units.reduce((so, u) => so + u.more, value.deducted.minor);
+  const reasons: ReasonCode[] = [difference > 0 ? 'differencePaid' : difference < 0 ? 'differenceRefunded' : 'noDifference'];
+  return {
+    pay: money(Math.max(0, difference), currency),
+    back: money(Math.max(0, -difference), currency),
+    lines: bySku(units.map(({ sku }) => ({ sku, quantity: 1 }))),
+    reasons,
+  };
 });
 
 export interface RefundFacts {
   readonly order: PaidOrder;
-  readonly units: readonly LineUnit[];
-  readonly deducted: Money;
-  /** Whether these units are the last of the order. */
+  readonly units: readonly (LineUnit & { readonly amount: Money })[];
+  /** What goes back of what was paid for the units; original freight comes on top. */
+  readonly due: Money;
+  /** The goods were replaced: only a difference goes back, and coupons and points stay used. */
+  readonly replaced: boolean;
+  /** Whether the money of the whole order has gone back with these units. */
   readonly whole: boolean;
   readonly payments: readonly {
     readonly paymentId: string;
@@ -309,6 +440,9 @@ export interface RefundPart {
 export interface RefundParts {
   readonly parts: readonly RefundPart[];
   readonly total: Money;
+  /** Coupons that come back, each as a new one of the units' share of it. */
+  readonly coupons: readonly { readonly couponId: string; readonly amount: Money }[];
+  readonly points: number;
 }
 interface Span {
   readonly from: number;
@@ -334,8 +468,8 @@ export const refundParts = defineRule<RefundFacts, RefundParts>((facts, { policy
     const piece = pieces[i];
     return piece !== undefined && (piece.line === 0 ? freight : facts.units.some((u) => same(u, piece)));
   });
-  // The label is taken off from the end, so that the rest keeps its payments.
-  let off = facts.deducted.minor;
+  // What is kept of it (our label, the worth of new goods) is taken off from the end, so that the rest keeps its payments.
+  let off = facts.units.reduce((so, u) => so + u.amount.minor, 0) - facts.due.minor;
   const left = ours.toReversed().map(({ from, to }) => {
     const cut = Math.min(off, to - from);
     off -= cut;
@@ -358,5 +492,56 @@ export const refundParts = defineRule<RefundFacts, RefundParts>((facts, { policy
     const amount = money(Math.max(0, Math.min(minor, room)) + spare, order.currency);
     return amount.minor > 0 ? [{ paymentId, method, amount, atOnce: policy.refunds.arriveAtOnce.includes(method) }] : [];
   });
-  return { parts, total: parts.reduce((so, p) => add(so, p.amount), money(0, order.currency)), reasons };
+  if (facts.replaced) reasons.push('goodsReplaced');
+  const given = facts.replaced ? { coupons: [], points: 0 } : discountsBack(order, facts.units);
+  return { parts, total: parts.reduce((so, p) => add(so, p.amount), money(0, order.currency)), ...given, reasons };
+});
+
+/**
+ * "Coupons and points used come back pro rata": each spread over the units it was for, by their list prices, to the minor unit and the point. It depends on the
+ * order alone, so the shares of all units add up to what was used, in whatever cases they come back.
+ */
+function discountsBack({ lines, discounts, currency }: PaidOrder, units: readonly LineUnit[]): Pick<RefundParts, 'coupons' | 'points'> {
+  const all = lines.flatMap(({ line, quantity, listTotal }) =>
+    prorate(listTotal.minor, Array<number>(quantity).fill(1)).map((minor, n) => ({ line, unit: n + 1, minor })),
+  );
+  const shareOf = (total: number, only: readonly number[] | undefined): number =>
+    prorate(
+      total,
+      all.map((u) => (only === undefined || only.includes(u.line) ? u.minor : 0)),
+    ).reduce((so, share, i) => (units.some((u) => all[i] !== undefined && same(u, all[i])) ? so + share : so), 0);
+  const coupons = discounts.flatMap(({ kind, ref, amount, lines: only }) => {
+    const minor = kind === 'coupon' && ref !== undefined ? shareOf(amount.minor, only) : 0;
+    return minor > 0 && ref !== undefined ? [{ couponId: ref, amount: money(minor, currency) }] : [];
+  });
+  return { coupons, points: discounts.reduce((so, d) => (d.kind === 'points' ? so + shareOf(d.points ?? 0, d.lines) : so), 0) };
+}
+
+export interface LossFacts {
+  readonly order: { readonly currency: string; readonly lines: readonly { readonly line: number; readonly productId: string; readonly category: string }[] };
+  readonly accepted: readonly Accepted[];
+  readonly units: readonly (LineUnit & { readonly amount: Money })[];
+}
+export interface Losses {
+  readonly units: readonly (LineUnit & {
+    readonly product: string;
+    readonly category: string;
+    readonly cause: string;
+    readonly disposition: string;
+    readonly loss: Money;
+  })[];
+}
+
+/** 退换货原因与损失: what was paid for a unit, times what its disposition loses of it by policy. A unit that did not come back is lost whole. */
+export const losses = defineRule<LossFacts, Losses>(({ order, accepted, units }, { policy }) => {
+  const left = [...accepted];
+  const booked = units.map(({ line, unit, amount }) => {
+    const at = left.findIndex((a) => a.line === line);
+    const [found] = at < 0 ? [] : left.splice(at, 1);
+    const { productId = 'unknown', category = 'unknown' } = order.lines.find((l) => l.line === line) ?? {};
+    const disposition = found?.disposition ?? 'kept';
+    const loss = money(Math.round((amount.minor * policy.returns.lossPercent[disposition]) / 100), order.currency);
+    return { line, unit, product: productId, category, cause: found?.cause ?? 'none', disposition, loss };
+  });
+  return { units: booked, reasons: [booked.some((u) => u.loss.minor > 0) ? 'lossBooked' : 'soldAgain'] };
 });
