@@ -83,10 +83,10 @@ export function createActivities(engine: Engine): KitActivities {
       const early = await inTransaction(pool, async (tx) => {
         await applyPending(engine, tx, of, pending);
         const row = await caseOf(tx, of);
-        const source = processOf(row.process).declaration.events[event]?.from;
+        const { from: source, states } = processOf(row.process).declaration.events[event] ?? {};
         if (source === undefined) throw ApplicationFailure.nonRetryable(`event "${event}" comes from no system`, 'NoSuchEvent');
         try {
-          return await correlate(tx, source, key, of, event);
+          return await correlate(tx, source, key, of, event, states);
         } catch (error) {
           if (error instanceof KeyTaken) return undefined;
           throw error;
