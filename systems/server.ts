@@ -35,6 +35,8 @@ export interface SandboxOptions {
   readonly secretsDir?: string | undefined;
   /** Until a card refund arrives, in milliseconds. */
   readonly settleMs?: number;
+  /** Until the carrier comes for a parcel to a customer, and again until it is delivered, in milliseconds; without it parcels stand still until they are scanned. */
+  readonly pickUpMs?: number;
   readonly log?: Logger;
 }
 
@@ -52,7 +54,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
     warehouse: warehouseSandbox,
     // Five seconds: a person sees a card refund on its way, and need not wait for a bank.
     finance: financeSandbox({ settleMs: options.settleMs ?? 5000 }),
-    logistics: logisticsSandbox,
+    logistics: logisticsSandbox({ pickUpMs: options.pickUpMs ?? null }),
     notifications: notificationsSandbox,
     crm: crmSandbox,
     coupons: couponsSandbox,
@@ -122,6 +124,7 @@ const environment = z.object({
   WEBHOOK_URL: z.url().optional(),
   WEBHOOK_SECRETS_DIR: z.string().min(1).optional(),
   SETTLE_MS: z.coerce.number().int().min(0).default(5000),
+  PICK_UP_MS: z.coerce.number().int().min(0).default(5000),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
 
@@ -137,6 +140,7 @@ async function main(): Promise<void> {
     webhookUrl: env.WEBHOOK_URL,
     secretsDir: env.WEBHOOK_SECRETS_DIR,
     settleMs: env.SETTLE_MS,
+    pickUpMs: env.PICK_UP_MS,
     log,
   });
   const stop = (signal: string): void => {

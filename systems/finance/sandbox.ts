@@ -140,6 +140,40 @@ async function refundAndMethod(sql: Sql, refundId: string): Promise<(RefundRow &
   return rows[0];
 }
 
+/** Submits a refund of a payment and of what is left of it; the caller has locked the payment and seen that it is that much. */
+async function submitRefund(
+  call: Call<typeof finance>,
+  of: { caseRef: string; orderId: string; paymentId: string; amount: Money; via: RefundRow['via']; reason: string },
+  acceptMs: number,
+): Promise<string> {
+  const { sql, key } = call;
+  await sql.query('update sandbox.payments set refunded = refunded + $3 where order_id = $1 and payment_id = $2', [of.orderId, of.paymentId, of.amount.minor]);
+  const refundId = newId('rf');
+  await sql.query(
+    `insert into sandbox.refunds (refund_id, key, case_ref, order_id, payment_id, amount, currency, via, reason, state)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'submitted')`,
+    [refundId, key, of.caseRef, of.orderId, of.paymentId, of.amount.minor, of.amount.currency, of.via, of.reason],
+  );
+  await call.later('accept', { refundId }, acceptMs);
+  return refundId;
+}
+
+/** What a payment was and what of it has gone back. Locks it: refunds of one payment take turns. */
+async function lockPayment(
+  sql: Sql,
+  orderId: string,
+  paymentId: string,
+): Promise<{ readonly amount: number; readonly refunded: number; readonly currency: string } | undefined> {
+  const { rows } = await sql.query<{ amount: number; refunded: number; currency: string }>(
+    'select amount, refunded, currency from sandbox.payments where order_id = $1 and payment_id = $2 for update',
+    [orderId, paymentId],
+  );
+  return rows[0];
+}
+
+/** The payment that comes in by a link. */
+const paymentOfLink = (linkId: string): string => `pay_${linkId}`;
+
 async function closeLink(
   linkId: string,
   to: 'paid' | 'expired' | 'voided',
@@ -150,6 +184,14 @@ async function closeLink(
     [linkId, to],
   );
   return rows[0];
+}
+
+/** Ends a link that nobody paid by, and tells; false when it was open no longer. */
+async function expire(linkId: string, call: Call<typeof finance>): Promise<boolean> {
+  const link = await closeLink(linkId, 'expired', call.sql);
+  if (!link) return false;
+  await call.emit('paymentState', { linkId, orderId: link.order_id, amount: moneyOf(link), state: 'expired', at: call.at });
+  return true;
 }
 
 /** Finance, whose card refunds take `settleMs` to arrive. */
@@ -183,29 +225,12 @@ export function financeSandbox({ settleMs }: { readonly settleMs: number }): Any
         };
       },
       refund: async (args, call) => {
-        const { sql, key } = call;
-        const { rows } = await sql.query<{ amount: number; refunded: number; currency: string }>(
-          'select amount, refunded, currency from sandbox.payments where order_id = $1 and payment_id = $2 for update',
-          [args.orderId, args.paymentId],
-        );
-        const payment = rows[0];
+        const payment = await lockPayment(call.sql, args.orderId, args.paymentId);
         if (!payment) throw new Refusal('unknownPayment', `Order ${args.orderId} has no payment ${args.paymentId}`);
         if (payment.currency !== args.amount.currency) throw new Refusal('otherCurrency', `The payment is in ${payment.currency}`);
         if (payment.refunded + args.amount.minor > payment.amount)
           throw businessError(finance, 'refund', 'abovePayment', `${payment.amount - payment.refunded} of ${payment.amount} are left to refund`);
-        await sql.query('update sandbox.payments set refunded = refunded + $3 where order_id = $1 and payment_id = $2', [
-          args.orderId,
-          args.paymentId,
-          args.amount.minor,
-        ]);
-        const refundId = newId('rf');
-        await sql.query(
-          `insert into sandbox.refunds (refund_id, key, case_ref, order_id, payment_id, amount, currency, via, reason, state)
-           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'submitted')`,
-          [refundId, key, args.caseRef, args.orderId, args.paymentId, args.amount.minor, args.amount.currency, args.via, args.reason],
-        );
-        await call.later('accept', { refundId }, (await settings(sql)).acceptMs);
-        return { refundId, state: 'submitted' as const };
+        return { refundId: await submitRefund(call, args, (await settings(call.sql)).acceptMs), state: 'submitted' as const };
       },
       redLetter: async ({ orderId, amount }, { sql }) => {
         const { invoice } = await requireOrder(sql, orderId);
@@ -248,12 +273,18 @@ export function financeSandbox({ settleMs }: { readonly settleMs: number }): Any
       },
     },
     undo: {
-      voidLink: async (effect: RecordedEffect, { sql }) => {
+      voidLink: async (effect: RecordedEffect, call) => {
+        const { sql } = call;
         const { linkId } = finance.operations.paymentLink.result.parse(effect.result);
+        const { caseRef, orderId } = finance.operations.paymentLink.args.parse(effect.args);
         if (await closeLink(linkId, 'voided', sql)) return 'done';
-        const { rows } = await sql.query<{ state: string }>('select state from sandbox.payment_links where link_id = $1', [linkId]);
-        if (rows[0]?.state === 'paid') throw new Refusal('alreadyPaid', 'The customer has paid by this link; refund that payment');
-        return 'spent';
+        const paymentId = paymentOfLink(linkId);
+        const payment = await lockPayment(sql, orderId, paymentId);
+        // Expired; or paid, and that money has gone back already.
+        if (!payment || payment.refunded === payment.amount) return 'spent';
+        const amount = { minor: payment.amount - payment.refunded, currency: payment.currency };
+        await submitRefund(call, { caseRef, orderId, paymentId, amount, via: 'original', reason: 'linkVoided' }, (await settings(sql)).acceptMs);
+        return 'done';
       },
     },
     steps: {
@@ -267,10 +298,7 @@ export function financeSandbox({ settleMs }: { readonly settleMs: number }): Any
       },
       arrive: async ({ refundId }: { refundId: string }, call) => void (await move(refundId, 'arrived', call)),
       fail: async ({ refundId }: { refundId: string }, call) => void (await move(refundId, 'failed', call, 'routeClosed')),
-      expireLink: async ({ linkId }: { linkId: string }, call) => {
-        const link = await closeLink(linkId, 'expired', call.sql);
-        if (link) await call.emit('paymentState', { linkId, orderId: link.order_id, amount: moneyOf(link), state: 'expired', at: call.at });
-      },
+      expireLink: async ({ linkId }: { linkId: string }, call) => void (await expire(linkId, call)),
     },
     routes: [
       route({
@@ -333,7 +361,7 @@ export function financeSandbox({ settleMs }: { readonly settleMs: number }): Any
         run: async ({ body }, call) => {
           const link = await closeLink(body.linkId, 'paid', call.sql);
           if (!link) return { changed: false };
-          const paymentId = `pay_${body.linkId}`;
+          const paymentId = paymentOfLink(body.linkId);
           await call.sql.query(
             `insert into sandbox.payments (order_id, payment_id, seq, method, currency, amount, refunded, paid_at)
              select $1, $2, coalesce(max(seq), 0) + 1, $3, $4, $5, 0, $6 from sandbox.payments where order_id = $1`,
@@ -342,6 +370,14 @@ export function financeSandbox({ settleMs }: { readonly settleMs: number }): Any
           await call.emit('paymentState', { linkId: body.linkId, orderId: link.order_id, amount: moneyOf(link), state: 'paid', at: call.at, paymentId });
           return { changed: true };
         },
+      }),
+      route({
+        method: 'post',
+        path: 'acts/expire',
+        title: 'Time passes: a payment link expires now',
+        body: z.object({ linkId: idSchema }),
+        result: z.object({ changed: z.boolean() }),
+        run: async ({ body }, call) => ({ changed: await expire(body.linkId, call) }),
       }),
       route({ method: 'get', path: 'settings', title: 'How refunds settle', result: z.unknown(), run: (_, { sql }) => settings(sql) }),
       route({

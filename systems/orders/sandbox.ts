@@ -107,6 +107,13 @@ export const ordersSandbox = defineSandbox({
       if (!rows[0]) throw businessError(orders, 'facts', 'unknownOrder', `There is no order ${orderId}`);
       return recordOf(rows[0]);
     },
+    prices: async ({ shop, skus }, { sql }) => {
+      const { rows } = await sql.query<{ sku: string; price: number; currency: string }>(
+        'select sku, price, currency from sandbox.products where shop = $1 and sku = any($2) order by sku',
+        [shop, skus],
+      );
+      return { prices: rows.map(({ sku, price, currency }) => ({ sku, unitPrice: { minor: price, currency } })) };
+    },
     contact: async (args, { sql }) => {
       const byOrder = 'orderId' in args;
       const { rows } = await sql.query<{ customer: string; reach: OrderRow['reach'] }>(

@@ -22,6 +22,16 @@ const idleMs = 1000;
 /** Webhooks in flight at once: more than a case ever waits for, fewer than a small API's connections. */
 const batch = 32;
 
+/** Makes a system do a step `afterMs` after now, once this transaction is committed. */
+export async function schedule(sql: Sql, system: string, step: string, data: object, afterMs: number): Promise<void> {
+  await sql.query(`insert into sandbox.steps (system, step, data, due_at) values ($1, $2, $3, clock_timestamp() + make_interval(secs => $4))`, [
+    system,
+    step,
+    JSON.stringify(data),
+    afterMs / 1000,
+  ]);
+}
+
 /** The call of one transaction. */
 export function callIn(contract: SystemContract, sql: Sql, key: string, faults: Faults): Call {
   const at = instant(Date.now());
@@ -38,14 +48,7 @@ export function callIn(contract: SystemContract, sql: Sql, key: string, faults: 
         [`evt_${randomUUID()}`, contract.name, name, event.key(payload as never), JSON.stringify(payload), at, faults.webhookDelay() / 1000],
       );
     },
-    async later(step, data, afterMs) {
-      await sql.query(`insert into sandbox.steps (system, step, data, due_at) values ($1, $2, $3, clock_timestamp() + make_interval(secs => $4))`, [
-        contract.name,
-        step,
-        JSON.stringify(data),
-        afterMs / 1000,
-      ]);
-    },
+    later: (step, data, afterMs) => schedule(sql, contract.name, step, data, afterMs),
   };
 }
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { instantSchema } from '../../values/schemas.ts';
 import { idSchema } from '../contract.ts';
-import { newParcel, waitsForPickUp } from '../logistics/sandbox.ts';
+import { callOff, parcelOut } from '../logistics/sandbox.ts';
 import { requireOrder } from '../orders/sandbox.ts';
 import type { Sql } from '../sandbox/database.ts';
 import { businessError, defineSandbox, newId, Refusal, routesOf } from '../sandbox/define.ts';
@@ -66,18 +66,16 @@ async function take(sql: Sql, lines: Lines, how: 'reserve' | 'remove'): Promise<
   return rowCount === lines.length;
 }
 
-async function setReservation(sql: Sql, reservationId: string, to: 'released' | 'dispatched'): Promise<Lines | undefined> {
+/** Ends a reservation that is held: what it held is free again. Its lines, whose stock is locked; undefined when it is held no longer. */
+async function endReservation(sql: Sql, reservationId: string, as: 'released' | 'dispatched'): Promise<Lines | undefined> {
   const { rows } = await sql.query<{ lines: unknown }>(
     `update sandbox.reservations set state = $2 where reservation_id = $1 and state = 'held' returning lines`,
-    [reservationId, to],
+    [reservationId, as],
   );
   if (!rows[0]) return undefined;
   const lines = linesSchema.parse(rows[0].lines);
   await lockStock(sql, lines);
-  await sql.query(
-    `update sandbox.stock s set reserved = reserved - l.quantity${to === 'dispatched' ? ', on_hand = on_hand - l.quantity' : ''} from ${lineRows} where s.sku = l.sku`,
-    [JSON.stringify(lines)],
-  );
+  await sql.query(`update sandbox.stock s set reserved = reserved - l.quantity from ${lineRows} where s.sku = l.sku`, [JSON.stringify(lines)]);
   return lines;
 }
 
@@ -88,7 +86,7 @@ async function newDispatch(
   at: string,
 ): Promise<{ dispatchId: string; trackingNo: string }> {
   const dispatchId = newId('dp');
-  const trackingNo = await newParcel(sql, order.orderId, at);
+  const trackingNo = await parcelOut(sql, order.orderId, at);
   await sql.query('insert into sandbox.dispatches (dispatch_id, case_ref, order_id, tracking_no, lines) values ($1, $2, $3, $4, $5)', [
     dispatchId,
     order.caseRef,
@@ -147,15 +145,17 @@ export const warehouseSandbox = defineSandbox({
     },
     dispatch: async (args, { sql, at }) => {
       await requireOrder(sql, args.orderId);
-      if ('lines' in args) {
-        if (!(await take(sql, args.lines, 'remove'))) throw businessError(warehouse, 'dispatch', 'outOfStock', 'Not all of it is there');
-        return newDispatch(sql, args, args.lines, at);
+      const { reservationId, lines } = args;
+      if (reservationId !== undefined) {
+        if ((await sql.query('select 1 from sandbox.reservations where reservation_id = $1', [reservationId])).rowCount === 0)
+          throw new Refusal('unknownReservation', 'There is no such reservation');
+        const held = await endReservation(sql, reservationId, 'dispatched');
+        if (!held) throw businessError(warehouse, 'dispatch', 'outOfStock', 'The reservation no longer stands');
+        const heldOf = (sku: string): number => held.find((line) => line.sku === sku)?.quantity ?? 0;
+        if (lines.some(({ sku, quantity }) => quantity > heldOf(sku))) throw new Refusal('aboveReservation', 'The reservation holds less than this');
       }
-      const lines = await setReservation(sql, args.reservationId, 'dispatched');
-      if (lines) return newDispatch(sql, args, lines, at);
-      if ((await sql.query('select 1 from sandbox.reservations where reservation_id = $1', [args.reservationId])).rowCount === 0)
-        throw new Refusal('unknownReservation', 'There is no such reservation');
-      throw businessError(warehouse, 'dispatch', 'outOfStock', 'The reservation no longer stands');
+      if (!(await take(sql, lines, 'remove'))) throw businessError(warehouse, 'dispatch', 'outOfStock', 'Not all of it is there');
+      return newDispatch(sql, args, lines, at);
     },
     dispose: async ({ unitId, disposition }, { sql }) => {
       const [unit] = await requireUnits(sql, [unitId]);
@@ -185,11 +185,11 @@ export const warehouseSandbox = defineSandbox({
   undo: {
     release: async (effect, { sql }) => {
       const { reservationId } = warehouse.operations.reserve.result.parse(effect.result);
-      return (await setReservation(sql, reservationId, 'released')) ? 'done' : 'spent';
+      return (await endReservation(sql, reservationId, 'released')) ? 'done' : 'spent';
     },
     recall: async (effect, { sql }) => {
       const { dispatchId, trackingNo } = warehouse.operations.dispatch.result.parse(effect.result);
-      if (!(await waitsForPickUp(sql, trackingNo))) throw new Refusal('pickedUp', 'The carrier has the parcel; it can only be refused at the door');
+      if (!(await callOff(sql, trackingNo))) throw new Refusal('pickedUp', 'The carrier has the parcel; it can only be refused at the door');
       const { rows } = await sql.query<{ lines: unknown }>('update sandbox.dispatches set recalled = true where dispatch_id = $1 returning lines', [
         dispatchId,
       ]);

@@ -7,12 +7,11 @@ import { WorkflowFailedError } from '@temporalio/client';
 import { Logger, runOnce } from 'graphile-worker';
 import { runEffect } from '../../activities/effects.ts';
 import { jobHandlers } from '../../activities/jobs.ts';
-import { ownOperations } from '../../db/allowance.ts';
 import { putPerson } from '../../db/people.ts';
 import { inTransaction } from '../../db/pool.ts';
 import { askRedo } from '../../db/tasks.ts';
 import { effectKey, taskId, type CaseId, type PersonId } from '../../values/ids.ts';
-import type { EffectAnswer, EffectRequest, Manifest } from '../../workflows/kit/protocol.ts';
+import type { EffectRequest, Manifest } from '../../workflows/kit/protocol.ts';
 import { startKit, type Kit } from './harness.ts';
 import { surroundings } from './surroundings.ts';
 
@@ -393,39 +392,10 @@ describe('units of one order line that cases draw on (EF8)', () => {
     const [held, again] = await both(effect('reserve', { orderId: 'order-slow', lines: [{ ...line, quantity: 2 }] }));
     expect(held).toEqual({ ok: true, result: { hold: `${id}/reserve`, units: [expect.anything(), expect.anything()] } });
     expect(again).toEqual(held);
-    const commit = effect('commit', { hold: `${id}/reserve`, orderId: 'order-slow', units: [{ line: 1, unit: 1 }], order: [line] });
+    const commit = effect('commit', { hold: `${id}/reserve`, orderId: 'order-slow', units: [{ line: 1, unit: 1 }], order: [line], refunded: true });
     expect(await both(commit)).toEqual([
       { ok: true, result: { whole: false } },
       { ok: true, result: { whole: false } },
-    ]);
-  });
-
-  test('are never more than were bought, whoever comes at once', async () => {
-    const reserve = ownOperations['allowance.reserve'];
-    if (reserve === undefined) throw new Error('no such operation');
-    const bought = 40;
-    // In threes of 40, from 32 sides, at two lines in opposite order: 13 get theirs, and nobody waits in a circle.
-    const line = (n: number) => ({ line: n, bought, returned: 0, quantity: 3 });
-    const answers = await Promise.all(
-      Array.from({ length: 32 }, async (_, n): Promise<EffectAnswer> => {
-        const args = { orderId: 'order-32', lines: n % 2 === 0 ? [line(1), line(2)] : [line(2), line(1)] };
-        for (;;) {
-          try {
-            return await inTransaction(kit.pool, (tx) => reserve(tx, { key: `case-${n}/units` as never, args }));
-          } catch (error) {
-            // More sides than connections: it waits for its turn.
-            if (!(error instanceof Error) || !error.message.includes('timeout exceeded when trying to connect')) throw error;
-          }
-        }
-      }),
-    );
-    expect(answers.filter((answer) => answer.ok)).toHaveLength(13);
-    const units = await kit.rows<{ line: number; n: number; most: number }>(
-      `select line, count(*)::int as n, max(unit) as most from allowance_units where order_id = 'order-32' group by line order by line`,
-    );
-    expect(units).toEqual([
-      { line: 1, n: 39, most: 39 },
-      { line: 2, n: 39, most: 39 },
     ]);
   });
 });

@@ -197,7 +197,30 @@ describe('an undo', () => {
     expect(await stockOf('QF-PWR-20K')).toMatchObject({ onHand: before.onHand - 1 });
   });
 
-  test('of a payment link voids it, until it was paid', async () => {
+  test('of a dispatch keeps the carrier from coming; what is not recalled is picked up and delivered by itself', async () => {
+    await world.http('PUT', 'logistics/settings', { pickUpMs: 300, deliverMs: 0 });
+    const c = newCase();
+    const dispatch = async (key: string): Promise<string> => {
+      const sent = await world.call('warehouse', 'dispatch', key, { caseRef: c, orderId: 'QF-2042', lines: [{ sku: 'QF-PWR-20K', quantity: 1 }] });
+      return sent.ok ? sent.result.trackingNo : '';
+    };
+    const recalled = await dispatch(`${c}/a`);
+    expect(await world.call('warehouse', 'recall', `${c}/undo-a`, { of: `${c}/a` })).toEqual({ ok: true, result: { was: 'done' } });
+    const goes = await dispatch(`${c}/b`);
+    const states = (trackingNo: string): string[] =>
+      world.received.filter((event) => event.type === 'tracking' && event.data['trackingNo'] === trackingNo).map((event) => String(event.data['state']));
+    await world.until(
+      () => states(goes),
+      (seen) => seen.includes('delivered'),
+    );
+    await world.http('PUT', 'logistics/settings', {});
+    expect(new Set(states(goes))).toEqual(new Set(['pickedUp', 'delivered']));
+    // Its time had come before that of the other one.
+    expect(states(recalled)).toEqual([]);
+    expect(await world.call('logistics', 'parcel', undefined, { trackingNo: recalled })).toMatchObject({ ok: true, result: { state: 'labelled' } });
+  });
+
+  test('of a payment link voids it; what was paid by it goes back in full by the same call; of an expired one nothing is left', async () => {
     const c = newCase();
     const link = async (key: string): Promise<string> => {
       const made = await world.call('finance', 'paymentLink', key, { caseRef: c, orderId: 'QF-2042', amount: cny(500), reason: 'difference' });
@@ -208,7 +231,57 @@ describe('an undo', () => {
     expect(await world.call('finance', 'voidLink', `${c}/undo-a`, { of: `${c}/a` })).toEqual({ ok: true, result: { was: 'done' } });
     expect((await world.http('POST', 'finance/acts/pay', { linkId: voided })).body).toEqual({ changed: false });
     expect((await world.http('POST', 'finance/acts/pay', { linkId: paid })).body).toEqual({ changed: true });
-    expect(await failure(world.call('finance', 'voidLink', `${c}/undo-b`, { of: `${c}/b` }))).toMatchObject({ code: 'alreadyPaid' });
+    const paymentOf = async (linkId: string) => {
+      const found = await world.call('finance', 'payments', undefined, { orderId: 'QF-2042' });
+      return found.ok ? found.result.payments.find((payment) => payment.paymentId === `pay_${linkId}`) : undefined;
+    };
+    expect(await paymentOf(paid)).toMatchObject({ amount: cny(500), refunded: cny(0) });
+    const voidPaid = () => world.call('finance', 'voidLink', `${c}/undo-b`, { of: `${c}/b` });
+    expect(await voidPaid()).toEqual({ ok: true, result: { was: 'done' } });
+    expect(await voidPaid()).toEqual({ ok: true, result: { was: 'done' } });
+    expect(await paymentOf(paid)).toMatchObject({ refunded: cny(500) });
+    // It settles like any refund.
+    const refunds = async () => {
+      const { body } = await world.http('GET', 'finance/acts/refunds?orderId=QF-2042');
+      return (body['refunds'] as { caseRef: string; paymentId: string; minor: number; state: string }[]).filter((refund) => refund.caseRef === c);
+    };
+    await world.until(refunds, ([refund]) => refund?.state === 'arrived');
+    expect(await refunds()).toMatchObject([{ paymentId: `pay_${paid}`, minor: 500 }]);
+
+    const expired = await link(`${c}/c`);
+    expect((await world.http('POST', 'finance/acts/expire', { linkId: expired })).body).toEqual({ changed: true });
+    expect((await world.http('POST', 'finance/acts/expire', { linkId: expired })).body).toEqual({ changed: false });
+    expect((await world.http('POST', 'finance/acts/pay', { linkId: expired })).body).toEqual({ changed: false });
+    expect(await world.call('finance', 'voidLink', `${c}/undo-c`, { of: `${c}/c` })).toEqual({ ok: true, result: { was: 'spent' } });
+
+    // What finance has refunded of it already does not go back twice.
+    const partly = await link(`${c}/d`);
+    await world.http('POST', 'finance/acts/pay', { linkId: partly });
+    await world.call('finance', 'refund', `${c}/part`, { caseRef: c, orderId: 'QF-2042', paymentId: `pay_${partly}`, amount: cny(200), reason: 'quality' });
+    expect(await world.call('finance', 'voidLink', `${c}/undo-d`, { of: `${c}/d` })).toEqual({ ok: true, result: { was: 'done' } });
+    expect(await paymentOf(partly)).toMatchObject({ refunded: cny(500) });
+  });
+
+  test('of a payment link, racing the payment: the money is with us or was never paid, and never both sides keep it', async () => {
+    const c = newCase();
+    const links = await Promise.all(
+      Array.from({ length: 10 }, async (_, n) => {
+        const made = await world.call('finance', 'paymentLink', `${c}/${n}`, { caseRef: c, orderId: 'QF-2056', amount: cny(100), reason: 'difference' });
+        if (!made.ok) throw new Error('no link');
+        const [paid, voided] = await Promise.all([
+          world.http('POST', 'finance/acts/pay', { linkId: made.result.linkId }),
+          world.call('finance', 'voidLink', `${c}/undo-${n}`, { of: `${c}/${n}` }),
+        ]);
+        expect(voided).toEqual({ ok: true, result: { was: 'done' } });
+        return { paymentId: `pay_${made.result.linkId}`, paid: paid.body['changed'] };
+      }),
+    );
+    const found = await world.call('finance', 'payments', undefined, { orderId: 'QF-2056' });
+    const payments = found.ok ? found.result.payments : [];
+    for (const { paymentId, paid } of links) {
+      const payment = payments.find((one) => one.paymentId === paymentId);
+      expect(payment?.refunded).toEqual(paid === true ? cny(100) : undefined);
+    }
   });
 
   test('of a coupon gives it back to its campaign; of coupons and points that were given back counts them as used again', async () => {
@@ -266,7 +339,13 @@ describe('the impossible is refused', () => {
     ['a label for an unknown order', () => world.call('logistics', 'label', `${newCase()}/x`, { caseRef: 'c', orderId: 'nope' }), 'unknownOrder'],
     [
       'a dispatch of an unknown reservation',
-      () => world.call('warehouse', 'dispatch', `${newCase()}/x`, { caseRef: 'c', orderId: 'MX-2007', reservationId: 'rs_nope' }),
+      () =>
+        world.call('warehouse', 'dispatch', `${newCase()}/x`, {
+          caseRef: 'c',
+          orderId: 'MX-2007',
+          reservationId: 'rs_nope',
+          lines: [{ sku: 'MX-TWL-3', quantity: 1 }],
+        }),
       'unknownReservation',
     ],
     [
@@ -304,6 +383,10 @@ describe('the impossible is refused', () => {
     expect(await world.call('orders', 'facts', undefined, { orderId: 'nope' })).toEqual({ ok: false, error: 'unknownOrder' });
     expect(await world.call('orders', 'contact', undefined, { customer: 'c_nope' })).toEqual({ ok: false, error: 'unknownCustomer' });
     expect(await world.call('logistics', 'parcel', undefined, { trackingNo: 'nope' })).toEqual({ ok: false, error: 'unknownParcel' });
+    expect(await world.call('orders', 'prices', undefined, { shop: 'mingxi', skus: ['MX-MUG-SKY', 'QF-KEY-TEA', 'nope'] })).toEqual({
+      ok: true,
+      result: { prices: [{ sku: 'MX-MUG-SKY', unitPrice: cny(5900) }] },
+    });
     expect(await world.call('crm', 'facts', undefined, { customer: 'c_nope' })).toMatchObject({ ok: true, result: { tier: 'new', orders: 0 } });
   });
 
@@ -331,14 +414,37 @@ describe('the impossible is refused', () => {
       ok: false,
       error: 'outOfStock',
     });
-    expect(await world.call('warehouse', 'dispatch', `${c}/held`, { caseRef: c, orderId: 'QF-2056', reservationId: held[0] ?? '' })).toMatchObject({
-      ok: true,
-    });
-    expect(await world.call('warehouse', 'dispatch', `${c}/again`, { caseRef: c, orderId: 'QF-2056', reservationId: held[0] ?? '' })).toEqual({
-      ok: false,
-      error: 'outOfStock',
-    });
+    const ofHeld = (key: string) =>
+      world.call('warehouse', 'dispatch', `${c}/${key}`, {
+        caseRef: c,
+        orderId: 'QF-2056',
+        reservationId: held[0] ?? '',
+        lines: [{ sku: 'QF-KEY-TEA', quantity: 1 }],
+      });
+    expect(await ofHeld('held')).toMatchObject({ ok: true });
+    expect(await ofHeld('again')).toEqual({ ok: false, error: 'outOfStock' });
     expect(await stockOf('QF-KEY-TEA')).toMatchObject({ onHand: 1, reserved: 1 });
+    // The rest of its reservation is let go.
+    expect(await stockOf('QF-MON-27')).toMatchObject({ reserved: 1 });
+  });
+
+  test('a dispatch takes at most what its reservation holds; recalled, its goods are there again and the reservation is not', async () => {
+    const c = newCase();
+    const sku = 'MX-TWL-3';
+    const before = await stockOf(sku);
+    const reserved = await world.call('warehouse', 'reserve', `${c}/reserve`, { caseRef: c, lines: [{ sku, quantity: 3 }] });
+    const reservationId = reserved.ok ? reserved.result.reservationId : '';
+    const dispatch = (key: string, lines: { sku: string; quantity: number }[]) =>
+      world.call('warehouse', 'dispatch', `${c}/${key}`, { caseRef: c, orderId: 'MX-2007', reservationId, lines });
+    expect(await failure(dispatch('more', [{ sku, quantity: 4 }]))).toMatchObject({ code: 'aboveReservation' });
+    expect(await failure(dispatch('other', [{ sku: 'MX-POT-700', quantity: 1 }]))).toMatchObject({ code: 'aboveReservation' });
+    // What was refused has let nothing go.
+    expect(await stockOf(sku)).toEqual({ ...before, reserved: before.reserved + 3, available: before.available - 3 });
+    expect(await dispatch('part', [{ sku, quantity: 2 }])).toMatchObject({ ok: true });
+    expect(await stockOf(sku)).toEqual({ ...before, onHand: before.onHand - 2, available: before.available - 2 });
+    expect(await world.call('warehouse', 'release', `${c}/undo-reserve`, { of: `${c}/reserve` })).toEqual({ ok: true, result: { was: 'spent' } });
+    expect(await world.call('warehouse', 'recall', `${c}/undo-part`, { of: `${c}/part` })).toEqual({ ok: true, result: { was: 'done' } });
+    expect(await stockOf(sku)).toEqual(before);
   });
 
   test('what becomes of a received unit is settled once; restocked goods are for sale again; only what is still there goes back', async () => {

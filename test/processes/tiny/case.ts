@@ -86,7 +86,13 @@ const scripts: Readonly<Record<string, Script>> = {
     if (!held.ok) return;
     await c.task('decide', {});
     await c.do('post', bench.post, { what: 'x' });
-    await c.do('commit', allowance.commit, { hold: held.hold, orderId: order, units: held.units, order: [{ line: 1, bought: 3, returned: 0 }] });
+    await c.do('commit', allowance.commit, {
+      hold: held.hold,
+      orderId: order,
+      units: held.units,
+      order: [{ line: 1, bought: 3, returned: 0 }],
+      refunded: true,
+    });
   },
   async grabAndWait(c, log) {
     await c.do('a', bench.grab, { what: 'a' });
