@@ -42,7 +42,7 @@ const importsType = (specifier: string) => `import type * as it from '${specifie
 const rooms: Record<string, { readonly file: string; readonly may: readonly string[]; readonly mayNot: readonly string[] }> = {
   'the body of a process': {
     file: 'workflows/a/case.ts',
-    may: ['../kit/case.ts', '../../values/money.ts'],
+    may: ['../kit/case.ts', '../../values/money.ts', '../systems.ts', './steps/parcels.ts'],
     mayNot: [
       'zod',
       'node:fs',
@@ -55,6 +55,20 @@ const rooms: Record<string, { readonly file: string; readonly may: readonly stri
       '../../values/hash.ts',
       '../../db/cases.ts',
       '../../systems/a/contract.ts',
+    ],
+  },
+  'a step of a body': {
+    file: 'workflows/a/steps/parcels.ts',
+    may: ['../../kit/references.ts', '../../../values/money.ts', '../../systems.ts', './money.ts'],
+    mayNot: [
+      'zod',
+      'node:fs',
+      '@temporalio/workflow',
+      '../process.ts',
+      '../rules.ts',
+      '../../../values/schemas.ts',
+      '../../../db/cases.ts',
+      '../../../systems/a/contract.ts',
     ],
   },
   'a declaration': {
