@@ -105,7 +105,8 @@ async function closedByPlatform(c: C, { how }: Payload<ReturnExchange, 'closedBy
   const end = { result: 'closedByPlatform', how } as const;
   const order = how === 'closed' ? undefined : await c.do('order', orders.facts, { orderId });
   if (!order?.ok) return ended(c, 'platformDecided', { how }, end);
-  await c.do('spent', allowance.spend, { hold: effectKey(c.id, 'allowance'), orderId, lines: linesOf(c, order).asked });
+  const { asked: lines } = linesOf(c, order);
+  if (lines.length > 0) await c.do('spent', allowance.spend, { hold: effectKey(c.id, 'allowance'), orderId, lines });
   for (const payload of parcelsHere(c)) {
     const input = { shop, customer, order: orderId, of: c.id, event: 'parcelReceived', eventId: `platform-${payload.receiptId}`, payload };
     await c.in(payload.receiptId).start(processOf<LateParcel>('late-parcel'), input);
