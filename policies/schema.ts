@@ -174,6 +174,7 @@ const values = {
   clocks: z.record(z.string(), clock),
   windows: z.record(z.string(), positive),
   cases: z.strictObject({ repairAfter: positive, historyLimit: z.int().min(100).max(10_000), inboxLimit: z.int().min(10).max(5_000) }),
+  inbox: z.strictObject({ unclaimedAfter: positive }),
   returns: z.strictObject({
     reasons: z.record(
       z.string(),
