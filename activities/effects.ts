@@ -133,6 +133,9 @@ async function recordIn(
       ...(stands.answer.ok ? {} : { error: stands.answer.error }),
       ...(enteredBy ? { enteredBy } : {}),
     });
+  } else if (enteredBy !== undefined) {
+    const { system, operation, path } = request;
+    await note(tx, request.case, `effect:${path}:tooLate:${enteredBy}`, 'enteredTooLate', { system, operation, path, by: enteredBy });
   }
   return stands.answer;
 }

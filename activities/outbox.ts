@@ -1,6 +1,4 @@
 /** Sends what cases tell people: contact fetched, text rendered, sent once. Nothing personal is stored or logged. */
-import { readFileSync } from 'node:fs';
-import { z } from 'zod';
 import { findCase } from '../db/cases.ts';
 import { addJob } from '../db/jobs.ts';
 import { countSent, findMessage, settleMessage, type MessageRow } from '../db/messages.ts';
@@ -10,35 +8,12 @@ import { crm } from '../systems/crm/contract.ts';
 import { notifications, type Channel } from '../systems/notifications/contract.ts';
 import { orders } from '../systems/orders/contract.ts';
 import { instant, plus, type Instant } from '../values/instant.ts';
-import { defineProcess } from '../workflows/kit/declare.ts';
-import type { RegisteredProcess } from '../workflows/registry.ts';
 import { policyOf, type Engine } from './context.ts';
-import { renderMessage, type Locale, type Rendered } from './messages.ts';
+import { messageOf, renderMessage, type Locale, type Rendered } from '../workflows/texts.ts';
 import { Temporal } from 'temporal-polyfill';
 
 /** Longer than a contact, a consent or a send takes anywhere; five of them stay below what a job may take (worker/jobs.ts). */
 const timeoutMs = 5000;
-
-/** The kit's own notices, in the shape of a process that declares nothing but messages. */
-const notices: RegisteredProcess = {
-  declaration: defineProcess({
-    name: 'kit',
-    title: { zh: '引擎', en: 'Engine' },
-    input: z.never(),
-    key: () => [],
-    subject: () => ({ shop: '' }),
-    stages: [],
-    tasks: {},
-    events: {},
-    clocks: {},
-    windows: [],
-    messages: ['clockWarned', 'clockEscalated', 'caseBroken'],
-    outcome: z.never(),
-  }),
-  rules: {},
-  messages: readFileSync(new URL('../workflows/kit/messages.yaml', import.meta.url), 'utf8'),
-};
-const kitPrefix = 'kit.';
 
 /** The job: sends a queued message, holds a marketing one that may not be sent now, gives up one that no channel takes. Throws when a system is away: the queue tries again. */
 export async function sendMessage(engine: Engine, id: string): Promise<void> {
@@ -46,9 +21,9 @@ export async function sendMessage(engine: Engine, id: string): Promise<void> {
   if (row === undefined) throw new Error(`message ${id} has no row`);
   if (row.status !== 'queued') return;
   const of = await findCase(engine.pool, row.case_id);
-  const process = row.message.startsWith(kitPrefix) ? notices : engine.processes.get(of?.process ?? '');
+  const [process, message] = messageOf(engine.processes.get(of?.process ?? ''), row.message);
   if (of === undefined || process === undefined) throw new Error(`message ${id} belongs to no known case`);
-  const text = (locale: Locale): Rendered => renderMessage(process, row.message.replace(kitPrefix, ''), row.data, locale);
+  const text = (locale: Locale): Rendered => renderMessage(process, message, row.data, locale);
 
   if (row.recipient !== 'customer') {
     // Departments are reached on their own board, by role and shop; who of them is on duty is the board's.

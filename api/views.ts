@@ -3,11 +3,12 @@ import { z } from 'zod';
 import type { CaseRow } from '../db/cases.ts';
 import type { Person } from '../db/people.ts';
 import type { Task } from '../db/tasks.ts';
-import type { TimelineRow } from '../db/timeline.ts';
+import type { TimelineFact } from '../db/timeline.ts';
 import { instant } from '../values/instant.ts';
 import { roles } from '../values/role.ts';
 import { instantSchema, moneySchema } from '../values/schemas.ts';
 import { titleOf, type Declared } from './forms.ts';
+import { sentence, type Reader } from './sentences.ts';
 
 const at = z.iso.datetime().describe('UTC, ISO 8601 with milliseconds');
 export const textSchema = z.object({ zh: z.string(), en: z.string() }).meta({ id: 'Text' });
@@ -136,9 +137,21 @@ export const clockSchema = z
   .meta({ id: 'Clock' });
 
 export const entrySchema = z
-  .object({ id: z.int(), kind: z.string(), data: z.record(z.string(), json), at })
-  .meta({ id: 'TimelineEntry', description: 'One fact of a case: ids, amounts and codes' });
-export const entryView = (row: TimelineRow): z.output<typeof entrySchema> => ({ id: row.id, kind: row.kind, data: { ...row.data }, at: instant(row.at) });
+  .object({
+    id: z.int(),
+    at,
+    text: z.string().describe('What happened, for people, in the language of the request'),
+    kind: z.string(),
+    data: z.record(z.string(), json).describe('The same for programs: ids, amounts and codes'),
+  })
+  .meta({ id: 'TimelineEntry', description: 'One fact of a case' });
+export const entryView = (row: TimelineFact, reader: Reader): z.output<typeof entrySchema> => ({
+  id: row.id,
+  at: instant(row.at),
+  text: sentence(reader, row),
+  kind: row.kind,
+  data: { ...row.data },
+});
 
 const personFields = {
   name: z.string().trim().min(1).max(200),

@@ -51,6 +51,13 @@ export async function findPerson(sql: Sql, id: string): Promise<Person | undefin
   return rows[0] && person(rows[0]);
 }
 
+/** Names by id, of those who are known. */
+export async function namesOf(sql: Sql, ids: readonly string[]): Promise<ReadonlyMap<string, string>> {
+  if (ids.length === 0) return new Map();
+  const { rows } = await sql.query<{ id: string; name: string }>('select id, name from people where id = any($1)', [ids]);
+  return new Map(rows.map(({ id, name }) => [id, name]));
+}
+
 /** People who serve any of the shops, by id, after a cursor (the last id seen). By the primary key: people are hundreds. */
 export async function listPeople(sql: Sql, shops: readonly string[], after: string, limit: number): Promise<Person[]> {
   const { rows } = await sql.query<PersonRow>(`select ${columns} from people where id > $1 and ($3 or shops && $4) order by id limit $2`, [

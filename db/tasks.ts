@@ -348,15 +348,17 @@ export async function claimTask(tx: Sql, act: Act): Promise<Task> {
   mustNotBeAnothers(held.person, held.row);
   await mustBeOtherEyes(tx, act.person, held);
   await hand(tx, held.row, act.person, 'claimed');
+  await note(tx, held.of.id, `task:${held.row.path}:claimed:${act.person}`, 'taskClaimed', { task: held.row.path, by: act.person });
   return update(tx, act.taskId, 'assignee = $2', [act.person]);
 }
 
 /** Gives a claimed task back. Who looked and did not decide had no hand in it. */
 export async function releaseTask(tx: Sql, act: Act): Promise<Task> {
-  const { row, person } = await takeInHand(tx, act.taskId, act.person);
+  const { of, row, person } = await takeInHand(tx, act.taskId, act.person);
   mustBeOpen(row);
   mustNotBeAnothers(person, row);
   await tx.query(`delete from task_hands where task_id = $1 and person = $2 and how = 'claimed'`, [row.id, act.person]);
+  await note(tx, of.id, `task:${row.path}:released:${act.person}`, 'taskReleased', { task: row.path, by: act.person });
   return update(tx, act.taskId, 'assignee = null, held_until = null', []);
 }
 

@@ -1,9 +1,42 @@
 /** What a case did, for people: one row per fact, written by the transaction that did it. */
 import type { CaseId } from '../values/ids.ts';
+import type { Money } from '../values/money.ts';
 import type { Sql } from './pool.ts';
 
+/** Every kind of fact. The API has a sentence for each (`api/sentences.ts`), or it does not compile. */
+export type TimelineKind =
+  | 'opened'
+  | 'stage'
+  | 'noReturn'
+  | 'effect'
+  | 'undone'
+  | 'enteredTooLate'
+  | 'decision'
+  | 'taskOpened'
+  | 'taskClaimed'
+  | 'taskReleased'
+  | 'taskDelegated'
+  | 'taskReassigned'
+  | 'taskEscalated'
+  | 'taskDecided'
+  | 'taskClosed'
+  | 'told'
+  | 'clock'
+  | 'clockWarned'
+  | 'clockEscalated'
+  | 'event'
+  | 'outsideState'
+  | 'late'
+  | 'note'
+  | 'started'
+  | 'withdrawAsked'
+  | 'withdrawalRefused'
+  | 'reopened'
+  | 'broken'
+  | 'closed';
+
 /** Adds a fact once: the same key again, after a retry or a reset, changes nothing. Data are ids, amounts and codes. */
-export async function note(tx: Sql, of: CaseId, key: string, kind: string, data: object): Promise<void> {
+export async function note(tx: Sql, of: CaseId, key: string, kind: TimelineKind, data: object): Promise<void> {
   await tx.query('insert into timeline (case_id, key, kind, data) values ($1, $2, $3, $4) on conflict (case_id, key) do nothing', [
     of,
     key,
@@ -15,13 +48,58 @@ export async function note(tx: Sql, of: CaseId, key: string, kind: string, data:
 export interface TimelineRow {
   readonly id: number;
   readonly key: string;
-  readonly kind: string;
+  readonly kind: TimelineKind;
   readonly data: Readonly<Record<string, unknown>>;
   readonly at: Date;
 }
 
-/** A page of a case's timeline in order, after a row id. Served by index timeline_of_case. */
-export async function timelineOf(sql: Sql, of: CaseId, after: number, limit: number): Promise<TimelineRow[]> {
-  return (await sql.query<TimelineRow>('select id, key, kind, data, at from timeline where case_id = $1 and id > $2 order by id limit $3', [of, after, limit]))
-    .rows;
+/** A row with what its sentence needs of the tables that the fact is kept in. */
+export interface TimelineFact extends TimelineRow {
+  /** Of an effect: what was asked and answered, the declared error as text. */
+  readonly effect: { readonly args: unknown; readonly ok: boolean | null; readonly answer: unknown } | null;
+  /** Of a rule's decision: what it decided. */
+  readonly output: unknown;
+  /** Of an event: what it said, and who said it. */
+  readonly arrival: { readonly source: string; readonly body: unknown } | null;
+  readonly task: {
+    readonly name: string;
+    readonly role: string;
+    readonly amount: Money | null;
+    readonly context: Readonly<Record<string, unknown>> | null;
+  } | null;
+  readonly message: {
+    readonly data: Readonly<Record<string, unknown>>;
+    readonly status: 'queued' | 'sent' | 'held' | 'failed';
+    readonly sentAt: string | null;
+  } | null;
+}
+
+/**
+ * A page of a case's timeline in order, after a row id, in one statement: the page by index timeline_of_case, all else by primary key.
+ * A state that also entered the case as an event is one fact, and the event tells it.
+ */
+export async function timelineOf(sql: Sql, of: CaseId, after: number, limit: number): Promise<TimelineFact[]> {
+  const { rows } = await sql.query<TimelineFact>(
+    `select t.id, t.key, t.kind, t.data, t.at,
+       case when e.path is not null then jsonb_build_object('args', e.args, 'ok', e.ok, 'answer', e.answer) end as effect,
+       d.output,
+       case when i.id is not null then jsonb_build_object('source', i.source, 'body', i.body) end as arrival,
+       case when k.id is not null then jsonb_build_object('name', k.name, 'role', k.role,
+         'amount', case when k.currency is not null then jsonb_build_object('minor', k.amount_minor, 'currency', k.currency) end,
+         'context', case when k.name in ('repair', 'redo') then k.context end) end as task,
+       case when m.id is not null then jsonb_build_object('data', m.data, 'status', m.status, 'sentAt', m.sent_at) end as message
+     from (
+       select * from timeline l where l.case_id = $1 and l.id > $2
+         and not (l.kind = 'outsideState' and exists (select 1 from timeline x where x.case_id = $1 and x.key = 'inbox:' || split_part(l.key, ':', 2)))
+       order by l.id limit $3
+     ) t
+     left join effects e on t.kind in ('effect', 'undone', 'enteredTooLate') and e.case_id = $1 and e.path = t.data->>'path'
+     left join decision_log d on t.kind = 'decision' and d.case_id = $1 and d.step = t.data->>'step'
+     left join inbox i on i.id = case when t.kind in ('event', 'outsideState', 'late') then split_part(t.key, ':', 2)::bigint end
+     left join tasks k on t.data ? 'task' and k.case_id = $1 and k.path = t.data->>'task'
+     left join messages m on t.kind = 'told' and m.id = $1 || substr(t.key, 5)
+     order by t.id`,
+    [of, after, limit],
+  );
+  return rows;
 }

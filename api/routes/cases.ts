@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { findCase, idOf, listCases, openCase, type CaseRow, type Difference } from '../../db/cases.ts';
 import { storeInbound, type Stored } from '../../db/inbox.ts';
-import { serves, type Person } from '../../db/people.ts';
+import { namesOf, serves, type Person } from '../../db/people.ts';
+import { pinnedPolicy } from '../../db/policies.ts';
 import { inTransaction, type Sql } from '../../db/pool.ts';
 import { open, ownerOf, seal } from '../../db/sealed.ts';
 import { askRedo, lockCase, tasksOfCase } from '../../db/tasks.ts';
@@ -17,10 +18,11 @@ import { manifestOf } from '../../workflows/registry.ts';
 import type { Bringing } from '../bringing.ts';
 import type { AppDeps } from '../deps.ts';
 import { fieldErrors } from '../fields.ts';
-import { inLanguage, type Language } from '../language.ts';
+import { inLanguage, inLanguageOf, type Language } from '../language.ts';
 import { page, paging } from '../paging.ts';
 import { Problem } from '../problems.ts';
 import { route, type Route } from '../route.ts';
+import { peopleIn, readerOf } from '../sentences.ts';
 import { caseLink, caseSchema, caseView, clockSchema, delivery, entrySchema, entryView, pageOf, taskLink, taskSchema, taskView } from '../views.ts';
 import { part, type Parted } from '../words.ts';
 import { processNamed, processParam } from './processes.ts';
@@ -149,15 +151,25 @@ export function caseRoutes(deps: AppDeps, bringing: Bringing): Route[] {
       method: 'get',
       path: '/v1/cases/{id}/timeline',
       tag: 'Cases',
-      summary: 'What a case did, in order',
+      summary: 'What a case did, in order, in sentences',
       params: caseParam,
-      query: z.strictObject(paging),
+      query: z.strictObject({ ...paging, ...inLanguageOf }),
       replies: { 200: { description: 'A page', schema: pageOf(entrySchema) } },
       problems: ['caseNotFound'],
-      run: async ({ params, query: { cursor, limit }, person }) => {
+      run: async ({ params, query: { cursor, limit }, person, language }) => {
         const row = await caseFor(pool, person, params.id);
         const rows = await timelineOf(pool, row.id, Number(cursor?.[0] ?? 0), limit + 1);
-        return { status: 200, body: page(rows, limit, entryView, (entry) => [String(entry.id), '']) };
+        const pinned = await pinnedPolicy(pool, row.manifest.policy);
+        const reader = readerOf(row, deps, language, { names: await namesOf(pool, peopleIn(rows)), policy: pinned });
+        return {
+          status: 200,
+          body: page(
+            rows,
+            limit,
+            (entry) => entryView(entry, reader),
+            (entry) => [String(entry.id), ''],
+          ),
+        };
       },
     }),
     route({

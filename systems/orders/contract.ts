@@ -137,6 +137,11 @@ export const orders = defineSystem({
     },
   },
   words: {
+    unpaid: { zh: '未付款', en: 'unpaid' },
+    paid: { zh: '已付款', en: 'paid' },
+    shipped: { zh: '已发货', en: 'shipped' },
+    delivered: { zh: '已签收', en: 'delivered' },
+    cancelled: { zh: '已取消', en: 'cancelled' },
     unknownOrder: { zh: '查不到该订单', en: 'there is no such order' },
     unknownCustomer: { zh: '查不到该客户', en: 'there is no such customer' },
   },

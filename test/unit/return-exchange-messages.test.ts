@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { z } from 'zod';
-import { checkMessages, codeText, instantText, locales, MessagesError, moneyText, renderMessage } from '../../activities/messages.ts';
+import { checkMessages, codeText, instantText, locales, MessagesError, moneyText, renderMessage } from '../../workflows/texts.ts';
 import { parseInstant } from '../../values/instant.ts';
 import { money } from '../../values/money.ts';
 import { loadProcesses, type RegisteredProcess } from '../../workflows/registry.ts';

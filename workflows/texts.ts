@@ -1,11 +1,14 @@
-/** What cases tell people: the texts of a process (`messages.yaml`), checked against its declaration, and rendered in the reader's language. */
+/** The texts of a process (`messages.yaml`): what cases tell people and what people read about cases, checked against the declaration, in the reader's language. */
+import { readFileSync } from 'node:fs';
 import { parse, YAMLParseError } from 'yaml';
 import { z } from 'zod';
 import { instantSchema, moneySchema } from '../values/schemas.ts';
 import type { Instant } from '../values/instant.ts';
 import type { Money } from '../values/money.ts';
 import { roles, type Role } from '../values/role.ts';
-import type { RegisteredProcess } from '../workflows/registry.ts';
+import type { Language, Text } from '../values/text.ts';
+import { defineProcess, type ProcessDeclaration } from './kit/declare.ts';
+import type { RegisteredProcess } from './registry.ts';
 
 export const locales = ['zh-CN', 'en'] as const;
 export type Locale = (typeof locales)[number];
@@ -30,11 +33,28 @@ const message = texts.extend({
   kind: z.enum(['transactional', 'marketing']),
   data: z.record(z.string(), z.enum(Object.keys(kinds) as [Kind, ...Kind[]])).default({}),
 });
-const file = z.strictObject({ messages: z.record(z.string(), message), reasons: codeTexts.default({}), words: codeTexts.default({}) });
+const file = z.strictObject({
+  messages: z.record(z.string(), message),
+  reasons: codeTexts.default({}),
+  words: codeTexts.default({}),
+  stages: codeTexts.default({}),
+  opened: texts.optional(),
+  events: codeTexts.default({}),
+  rules: codeTexts.default({}),
+  outcomes: codeTexts.default({}),
+});
 type Message = z.output<typeof message>;
-export interface MessageTexts {
+type Texts = Readonly<Record<string, Text>>;
+export interface ProcessTexts {
   readonly messages: Readonly<Record<string, Message>>;
-  readonly codes: Readonly<Record<string, z.output<typeof texts>>>;
+  /** Reasons and words. A code that means another thing in another field stands there as `<field>.<code>`. */
+  readonly codes: Texts;
+  readonly stages: Texts;
+  /** What people read about a case, filled by `fillText`: from its input, an event's payload, a rule's decision, its outcome by `result`. */
+  readonly opened: Text | undefined;
+  readonly events: Texts;
+  readonly rules: Texts;
+  readonly outcomes: Texts;
 }
 
 /** Everything that is wrong with a messages.yaml, each with where. */
@@ -63,7 +83,7 @@ function parseYaml(text: string): unknown {
  * Parses and checks the texts of a process: every declared message is there, in both languages, with exactly the placeholders that its data declares; nothing
  * stands there that the declaration does not know. Throws MessagesError with all problems.
  */
-export function checkMessages({ declaration, messages: yaml }: Pick<RegisteredProcess, 'declaration' | 'messages'>): MessageTexts {
+export function checkMessages({ declaration, messages: yaml }: Pick<RegisteredProcess, 'declaration' | 'messages'>): ProcessTexts {
   const { name } = declaration;
   const raw = parseYaml(yaml);
   if (raw instanceof YAMLParseError) throw new MessagesError(name, [raw.message]);
@@ -73,7 +93,7 @@ export function checkMessages({ declaration, messages: yaml }: Pick<RegisteredPr
       name,
       parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`),
     );
-  const { messages, reasons, words } = parsed.data;
+  const { messages, reasons, words, opened, ...others } = parsed.data;
   const problems = [
     ...declaration.messages.filter((m) => !Object.hasOwn(messages, m)).map((m) => `messages.${m}: is declared and has no text`),
     ...Object.keys(messages)
@@ -95,17 +115,63 @@ export function checkMessages({ declaration, messages: yaml }: Pick<RegisteredPr
     ),
   ];
   if (problems.length > 0) throw new MessagesError(name, problems);
-  return { messages, codes: { ...reasons, ...words } };
+  return { messages, codes: { ...reasons, ...words }, opened, ...others };
 }
 
-const checked = new WeakMap<RegisteredProcess, MessageTexts>();
-function textsOf(process: RegisteredProcess): MessageTexts {
+const checked = new WeakMap<RegisteredProcess, ProcessTexts>();
+/** The checked texts of a process. Throws MessagesError. */
+export function textsOf(process: RegisteredProcess): ProcessTexts {
   const known = checked.get(process) ?? checkMessages(process);
   checked.set(process, known);
   return known;
 }
 
-const languageOf = (locale: Locale): 'zh' | 'en' => (locale === 'zh-CN' ? 'zh' : 'en');
+/** Every declared stage, event by case id, rule and outcome needs its words: what is wanting. A test holds that nothing is. */
+export function wantingTexts(process: RegisteredProcess): string[] {
+  const { stages, events, rules, outcomes } = textsOf(process);
+  const { declaration } = process;
+  // What a system reports is said by its contract.
+  const byCase = Object.entries(declaration.events).flatMap(([name, event]) => (event.from === undefined ? [name] : []));
+  const compared: readonly (readonly [section: string, given: Texts, declared: readonly string[]])[] = [
+    ['stages', stages, declaration.stages],
+    ['events', events, byCase],
+    ['rules', rules, Object.keys(process.rules)],
+    ['outcomes', outcomes, resultsOf(declaration)],
+  ];
+  return compared.flatMap(([section, given, declared]) =>
+    declared.filter((name) => !Object.hasOwn(given, name)).map((name) => `${section}.${name}: is declared and has no words`),
+  );
+}
+
+/** The results that a process declares to end with. */
+export function resultsOf({ outcome }: Pick<ProcessDeclaration, 'outcome'>): string[] {
+  const options: readonly z.core.$ZodType[] = outcome instanceof z.ZodUnion ? outcome.options : [outcome];
+  return options.flatMap((option) => {
+    const result: unknown = option instanceof z.ZodObject ? (option.shape as Record<string, unknown>)['result'] : undefined;
+    return result instanceof z.ZodLiteral ? [...result.values].map(String) : result instanceof z.ZodEnum ? result.options.map(String) : [];
+  });
+}
+
+const path = /\{([\w.]+)\}/g;
+/** The places that a sentence takes values from: `amount`, `units.length`. */
+export const placesOf = (sentence: string): string[] => [...sentence.matchAll(path)].map(([, place = '']) => place);
+
+/** A sentence with its places filled; `show` writes a value as the reader would, knowing the name of its field. */
+export const fillText = (sentence: string, data: unknown, show: (value: unknown, field: string) => string): string =>
+  // A function, so that "$&" in a value is text.
+  sentence.replaceAll(path, (_, place: string) => show(valueAt(data, place), place.split('.').at(-1) ?? place));
+
+function valueAt(data: unknown, place: string): unknown {
+  let value = data;
+  for (const name of place.split('.')) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return undefined;
+    value = (value as Record<string, unknown>)[name];
+  }
+  return value;
+}
+
+const languageOf = (locale: Locale): Language => (locale === 'zh-CN' ? 'zh' : 'en');
+export const localeOf = (language: Language): Locale => (language === 'zh' ? 'zh-CN' : 'en');
 
 /** A reason or another code of a process, in words; throws RangeError on one that has none. */
 export function codeText(process: RegisteredProcess, code: string, locale: Locale): string {
@@ -170,3 +236,28 @@ export function renderMessage(process: RegisteredProcess, name: string, data: Re
   const text = found[languageOf(locale)].replaceAll(placeholder, (_, key: string) => values.get(key) ?? '');
   return { text, to: found.to, kind: found.kind };
 }
+
+/** The kit's own texts, in the shape of a process that declares nothing but messages. */
+export const kit: RegisteredProcess = {
+  declaration: defineProcess({
+    name: 'kit',
+    title: { zh: '引擎', en: 'Engine' },
+    input: z.never(),
+    key: () => [],
+    subject: () => ({ shop: '' }),
+    stages: [],
+    tasks: {},
+    events: {},
+    clocks: {},
+    windows: [],
+    messages: ['clockWarned', 'clockEscalated', 'caseBroken'],
+    outcome: z.never(),
+  }),
+  rules: {},
+  messages: readFileSync(new URL('./kit/messages.yaml', import.meta.url), 'utf8'),
+};
+const kitPrefix = 'kit.';
+
+/** Whose text a message is: the process's own, or, as `kit.<name>`, the kit's. */
+export const messageOf = (process: RegisteredProcess | undefined, message: string): readonly [RegisteredProcess | undefined, string] =>
+  message.startsWith(kitPrefix) ? [kit, message.slice(kitPrefix.length)] : [process, message];

@@ -1,0 +1,416 @@
+/**
+ * What happened in a case, as sentences that a layman reads. Everything that is a process's or a system's own comes from its declaration, contract and
+ * `messages.yaml`; nothing here knows any process.
+ */
+import type { TimelineFact } from '../db/timeline.ts';
+import type { Policy } from '../policies/schema.ts';
+import { clockOf, policyFor } from '../policies/lookup.ts';
+import type { OperationContract } from '../systems/contract.ts';
+import { parseInstant } from '../values/instant.ts';
+import { roles, type Role } from '../values/role.ts';
+import { instantSchema, moneySchema } from '../values/schemas.ts';
+import type { Language, Text } from '../values/text.ts';
+import { repairTask } from '../workflows/kit/protocol.ts';
+import type { Processes, RegisteredProcess } from '../workflows/registry.ts';
+import { fillText, instantText, kit, localeOf, messageOf, moneyText, renderMessage, textsOf } from '../workflows/texts.ts';
+import { redoTask } from '../db/tasks.ts';
+import type { Declared, Systems } from './forms.ts';
+
+/** Who reads, and what the words come from. */
+export interface Reader {
+  readonly language: Language;
+  readonly process: RegisteredProcess | undefined;
+  readonly processes: Processes;
+  readonly systems: Systems;
+  /** The case's input, without words of people. */
+  readonly input?: unknown;
+  /** Names of people by id; who has none is shown by the id. */
+  readonly names: ReadonlyMap<string, string>;
+  /** Policy clock (T10) → its title. */
+  readonly clocks: ReadonlyMap<string, Text>;
+}
+
+export function readerOf(
+  of: { readonly process: string; readonly shop: string; readonly input?: unknown },
+  { processes, systems }: Declared,
+  language: Language,
+  more: { readonly names?: ReadonlyMap<string, string>; readonly policy?: Policy } = {},
+): Reader {
+  const process = processes.get(of.process);
+  const values = more.policy && policyFor(more.policy, of.shop);
+  const declared = values ? Object.values(process?.declaration.clocks ?? {}) : [];
+  const clocks = new Map(declared.flatMap((name) => (values && Object.hasOwn(values.clocks, name) ? [[name, clockOf(values, name).title] as const] : [])));
+  return { language, process, processes, systems, input: of.input, names: more.names ?? new Map(), clocks };
+}
+
+export const roleTexts: Readonly<Record<Role, Text>> = {
+  agent: { zh: '客服', en: 'agent' },
+  supervisor: { zh: '客服主管', en: 'supervisor' },
+  manager: { zh: '客服经理', en: 'manager' },
+  warehouse: { zh: '仓储', en: 'warehouse' },
+  quality: { zh: '质检', en: 'quality inspection' },
+  production: { zh: '生产', en: 'production' },
+  finance: { zh: '财务', en: 'finance' },
+  tech: { zh: '技术', en: 'technology' },
+  rnd: { zh: '研发', en: 'R&D' },
+  sales: { zh: '销售', en: 'sales' },
+  ops: { zh: '运维', en: 'operations' },
+  upstream: { zh: '上游系统', en: 'upstream system' },
+  customer: { zh: '客户', en: 'customer' },
+};
+const isRole = (code: string): code is Role => roles.some((role) => role === code);
+
+const own = <T>(all: Readonly<Record<string, T>> | undefined, name: string): T | undefined =>
+  all !== undefined && Object.hasOwn(all, name) ? all[name] : undefined;
+
+/** A code in words: of its field first (`via.none`), of the system that speaks, of the process, of the kit, of roles; undefined when nobody has any. */
+export function wordOf(reader: Reader, code: string, field = '', system?: string): string | undefined {
+  const places: readonly (Readonly<Record<string, Text>> | undefined)[] = [
+    system === undefined ? undefined : reader.systems[system]?.words,
+    reader.process && textsOf(reader.process).codes,
+    textsOf(kit).codes,
+    roleTexts,
+  ];
+  for (const name of [`${field}.${code}`, code])
+    for (const words of places) {
+      const found = own(words, name);
+      if (found) return found[reader.language];
+    }
+  return undefined;
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+const text = (value: unknown): string => (typeof value === 'string' ? value : '');
+const fact = (data: unknown, name: string): unknown => (isObject(data) && Object.hasOwn(data, name) ? data[name] : undefined);
+
+/** A value as the reader writes it: money and moments in their locale, codes in words, lists as lists; an id stays what it is. */
+export function valueText(reader: Reader, value: unknown, field = '', system?: string): string {
+  const locale = localeOf(reader.language);
+  if (value === null || value === undefined || value === '') return '–';
+  if (typeof value === 'string') return wordOf(reader, value, field, system) ?? (isInstant(value) ? instantText(parseInstant(value), locale) : value);
+  if (typeof value === 'number') return new Intl.NumberFormat(locale).format(value);
+  if (typeof value === 'boolean') return value ? pick(reader, '是', 'yes') : pick(reader, '否', 'no');
+  if (Array.isArray(value)) {
+    if (value.length === 0) return pick(reader, '无', 'none');
+    const shown = value.map((one) => valueText(reader, one, field, system));
+    return value.some(isObject) ? shown.join(pick(reader, '；', '; ')) : new Intl.ListFormat(locale, { type: 'conjunction' }).format(shown);
+  }
+  const amount = moneySchema.safeParse(value);
+  if (amount.success && Object.keys(value).length === 2) return moneyText(amount.data, locale);
+  return fieldsText(reader, value, system);
+}
+
+/** The fields of an object, each with its name where that has words: `批准、质量问题`. */
+export function fieldsText(reader: Reader, value: unknown, system?: string): string {
+  if (!isObject(value)) return valueText(reader, value, '', system);
+  return Object.entries(value)
+    .filter(([, inner]) => inner !== undefined && inner !== null)
+    .map(([field, inner]) => {
+      const shown = valueText(reader, inner, field, system);
+      const label = fieldLabel(reader, field);
+      return label === undefined ? shown : `${label}${pick(reader, '：', ': ')}${shown}`;
+    })
+    .join(pick(reader, '，', ', '));
+}
+const fieldLabel = (reader: Reader, field: string): string | undefined => wordOf(reader, `${field}:`);
+
+const isInstant = (value: string): boolean => /^\d{4}-\d\d-\d\dT/.test(value) && instantSchema.safeParse(value).success;
+const pick = (reader: Reader, zh: string, en: string): string => (reader.language === 'zh' ? zh : en);
+const say = (reader: Reader, of: Text, data: unknown, system?: string): string =>
+  fillText(of[reader.language], data, (value, field) => valueText(reader, value, field, system));
+
+const operationOf = (reader: Reader, data: unknown): { readonly system: string; readonly operation: OperationContract } | undefined => {
+  const system = text(fact(data, 'system'));
+  const operation = own(own(reader.systems, system)?.operations, text(fact(data, 'operation')));
+  return operation && { system, operation };
+};
+/** What people call an operation that `data` names by system and operation. */
+export const operationText = (reader: Reader, data: unknown): string =>
+  operationOf(reader, data)?.operation.title[reader.language] ?? `${text(fact(data, 'system'))}.${text(fact(data, 'operation'))}`;
+export const systemText = (reader: Reader, system: string): string => own(reader.systems, system)?.title[reader.language] ?? system;
+
+/** An operation with what it is about, before it is done: `退款 ¥128.00`. */
+export function intentText(reader: Reader, data: unknown, args: unknown): string {
+  const amount = moneySchema.safeParse(fact(args, 'amount'));
+  return `${operationText(reader, data)}${amount.success ? ` ${moneyText(amount.data, localeOf(reader.language))}` : ''}`;
+}
+
+export const stageText = (reader: Reader, stage: string): string => (reader.process && own(textsOf(reader.process).stages, stage)?.[reader.language]) ?? stage;
+export const outcomeText = (reader: Reader, outcome: unknown): string => {
+  const result = text(fact(outcome, 'result'));
+  const told = reader.process && own(textsOf(reader.process).outcomes, result);
+  return told ? say(reader, told, outcome) : (wordOf(reader, result, 'result') ?? result);
+};
+export const reasonsText = (reader: Reader, reasons: readonly string[]): string =>
+  reasons.map((reason) => wordOf(reader, reason) ?? reason).join(pick(reader, '；', '; '));
+
+/** Who did something: a person by name, a case by its process. */
+export function whoText(reader: Reader, id: unknown): string {
+  const who = text(id);
+  if (who.startsWith('case:')) return pick(reader, `案件“${caseTitle(reader, who.slice(5))}”`, `the case "${caseTitle(reader, who.slice(5))}"`);
+  return reader.names.get(who) ?? wordOf(reader, who) ?? who;
+}
+const caseTitle = (reader: Reader, id: string): string =>
+  reader.processes.get(decodeURIComponent(id.split('.')[0] ?? ''))?.declaration.title[reader.language] ?? id;
+const roleText = (reader: Reader, role: unknown): string => {
+  const code = text(role);
+  return isRole(code) ? roleTexts[code][reader.language] : code;
+};
+
+/** What a task asks: its title, with the operation that a repair or a redo is about. */
+export function taskText(reader: Reader, task: { readonly name: string; readonly context?: unknown; readonly amount?: unknown }): string {
+  const { name, context, amount } = task;
+  const about = (): string => intentText(reader, context, fact(context, 'args'));
+  if (name === repairTask)
+    return operationOf(reader, context) ? pick(reader, `修复“${about()}”`, `repair "${about()}"`) : pick(reader, '检查异常的案件', 'look into an unusual case');
+  if (name === redoTask) return pick(reader, `审批再次执行“${about()}”`, `approve doing "${about()}" once more`);
+  const title = own(reader.process?.declaration.tasks, name)?.title[reader.language] ?? name;
+  return amount === null || amount === undefined ? title : `${title} ${valueText(reader, amount)}`;
+}
+
+/** Why an effect needs a person, in words. */
+export const failureText = (reader: Reader, context: unknown): string =>
+  wordOf(reader, text(fact(context, 'failure'))) ?? pick(reader, '没有办成', 'it could not be done');
+
+const clockText = (reader: Reader, data: unknown): string => {
+  const name = text(fact(data, 'clock')).split('/').at(-1) ?? '';
+  const policyClock = text(fact(data, 'policyClock')) || (own(reader.process?.declaration.clocks, name) ?? '');
+  return reader.clocks.get(policyClock)?.[reader.language] ?? name;
+};
+const moment = (reader: Reader, at: unknown): string => valueText(reader, at);
+
+/** What a system or a caller reported, in words. */
+export function eventText(reader: Reader, name: string, source: string, body: unknown): string {
+  const [system = '', event = ''] = source.split('.');
+  const told = own(own(reader.systems, system)?.events, event)?.told;
+  if (told) return say(reader, told, body, system);
+  const ours = reader.process && own(textsOf(reader.process).events, name);
+  if (ours) return say(reader, ours, body);
+  const title = own(reader.process?.declaration.events, name)?.title[reader.language] ?? name;
+  return isObject(body) && Object.keys(body).length > 0 ? `${title}${pick(reader, '：', ': ')}${fieldsText(reader, body)}` : title;
+}
+
+/** What an effect did, or why it was refused. */
+export function effectText(reader: Reader, row: Pick<TimelineFact, 'data' | 'effect'>): string {
+  const { data, effect } = row;
+  const known = operationOf(reader, data);
+  const title = operationText(reader, data);
+  const by =
+    data['enteredBy'] === undefined
+      ? ''
+      : pick(reader, `（由${whoText(reader, data['enteredBy'])}录入）`, ` (entered by ${whoText(reader, data['enteredBy'])})`);
+  if (data['error'] !== undefined) {
+    const why = wordOf(reader, text(data['error']), 'error', known?.system) ?? text(data['error']);
+    return pick(reader, `“${title}”没有办成：${why}${by}`, `"${title}" was refused: ${why}${by}`);
+  }
+  const done = known?.operation.done;
+  const seen = { ...(isObject(effect?.args) ? effect.args : {}), ...(isObject(effect?.answer) ? effect.answer : {}) };
+  const was = fact(effect?.answer, 'was');
+  if (done) return `${say(reader, done, seen, known.system)}${by}`;
+  return was === undefined ? `${title}${by}` : `${title}${pick(reader, '：', ': ')}${valueText(reader, was, 'was')}${by}`;
+}
+
+function decisionText(reader: Reader, { data, output }: TimelineFact): string {
+  const rule = text(data['rule']);
+  const told = reader.process && own(textsOf(reader.process).rules, rule);
+  const decided = told ? say(reader, told, output) : rule;
+  const reasons = Array.isArray(data['reasons']) ? data['reasons'].map(String) : [];
+  return reasons.length === 0
+    ? decided
+    : pick(reader, `${decided}。理由：${reasonsText(reader, reasons)}`, `${decided}. Reasons: ${reasonsText(reader, reasons)}`);
+}
+
+function toldText(reader: Reader, { data, message }: TimelineFact): string {
+  const [process, name] = messageOf(reader.process, text(data['message']));
+  const to = roleText(reader, data['to']);
+  let words: string;
+  try {
+    words = process && message ? renderMessage(process, name, message.data, localeOf(reader.language)).text : name;
+  } catch (error) {
+    // A text of another version of the process: what can be said is that something was told.
+    if (!(error instanceof RangeError)) throw error;
+    words = name;
+  }
+  const status = {
+    queued: pick(reader, '待发送', 'waits to be sent'),
+    sent: message?.sentAt
+      ? pick(reader, `已于 ${moment(reader, new Date(message.sentAt).toISOString())} 发送`, `sent ${moment(reader, new Date(message.sentAt).toISOString())}`)
+      : pick(reader, '已发送', 'sent'),
+    held: pick(reader, '未发送：客户未同意或近期已发过多', 'not sent: no consent, or too many already'),
+    failed: pick(reader, '未送达', 'could not be delivered'),
+  }[message?.status ?? 'queued'];
+  return pick(reader, `告知${to}：“${words}”（${status}）`, `Told the ${to}: "${words}" (${status})`);
+}
+
+function clockCommandText(reader: Reader, { data }: TimelineFact): string {
+  const clock = clockText(reader, data);
+  const due = data['deadline'] ? pick(reader, `，截止 ${moment(reader, data['deadline'])}`, `, due ${moment(reader, data['deadline'])}`) : '';
+  const provisional = data['provisional'] === true ? pick(reader, '（暂定）', ' (provisional)') : '';
+  const why = wordOf(reader, text(data['why']), 'pause') ?? text(data['why']);
+  if (data['refused'] === true) return pick(reader, `时限“${clock}”不再改变：截止时间已过`, `Clock "${clock}" stays as it is: its deadline has passed`);
+  switch (data['command']) {
+    case 'start':
+      return pick(reader, `时限“${clock}”开始计时${due}${provisional}`, `Clock "${clock}" started${due}${provisional}`);
+    case 'restart':
+      return pick(reader, `时限“${clock}”重新计时${due}${provisional}`, `Clock "${clock}" started anew${due}${provisional}`);
+    case 'pause':
+      return pick(reader, `时限“${clock}”暂停：${why}`, `Clock "${clock}" paused: ${why}`);
+    case 'resume':
+      return data['status'] === 'paused'
+        ? pick(reader, `时限“${clock}”的一项暂停原因已消除：${why}`, `Clock "${clock}": one reason of its pause is over (${why})`)
+        : pick(reader, `时限“${clock}”恢复计时${due}${provisional}`, `Clock "${clock}" goes on${due}${provisional}`);
+    case 'extend':
+      return pick(
+        reader,
+        `${whoText(reader, data['by'])}将时限“${clock}”延至 ${moment(reader, data['to'])}：${why}`,
+        `${whoText(reader, data['by'])} extended clock "${clock}" to ${moment(reader, data['to'])}: ${why}`,
+      );
+    case 'abandon':
+      return pick(reader, `时限“${clock}”随案件结束而停止`, `Clock "${clock}" ended with the case`);
+    default:
+      return data['status'] === 'broken'
+        ? pick(reader, `时限“${clock}”停止：已超时`, `Clock "${clock}" stopped: its deadline was broken`)
+        : pick(reader, `时限“${clock}”停止：按时完成`, `Clock "${clock}" stopped: met`);
+  }
+}
+
+function closedText(reader: Reader, { data }: TimelineFact): string {
+  switch (data['status']) {
+    case 'withdrawn':
+      return pick(reader, '案件结束：已撤回', 'The case ended: withdrawn');
+    case 'failed':
+      return pick(reader, '案件结束：未能办成，已做的都已撤回', 'The case ended: it could not be done, and what had been done was taken back');
+    case 'broken':
+      return pick(reader, '案件中断：有一步被放弃，已通知运维', 'The case stopped: a step was given up; operations have been told');
+    default:
+      return pick(reader, `案件结束：${outcomeText(reader, data['outcome'])}`, `The case ended: ${outcomeText(reader, data['outcome'])}`);
+  }
+}
+
+function lateText(reader: Reader, { data, arrival }: TimelineFact): string {
+  const said = eventText(reader, text(data['event']), arrival?.source ?? '', arrival?.body);
+  const became = text(data['became']);
+  const what = became.startsWith('start:')
+    ? pick(reader, `已为此开立案件“${caseTitle(reader, became.slice(6))}”`, `a case "${caseTitle(reader, became.slice(6))}" was opened for it`)
+    : pick(reader, '仅作记录', 'kept as a note');
+  return pick(reader, `案件结束后：${said}（${what}）`, `After the end: ${said} (${what})`);
+}
+
+/** The sentence of a row of the timeline. */
+export function sentence(reader: Reader, row: TimelineFact): string {
+  const { data } = row;
+  const who = whoText(reader, data['by']);
+  const task = (): string => taskText(reader, row.task ?? { name: text(data['name']) || text(data['task']) });
+  switch (row.kind) {
+    case 'opened': {
+      const title = reader.process?.declaration.title[reader.language] ?? '';
+      const asked = reader.process && textsOf(reader.process).opened;
+      const what = asked && reader.input !== undefined ? pick(reader, `，${say(reader, asked, reader.input)}`, `. ${say(reader, asked, reader.input)}`) : '';
+      return pick(reader, `${who}开立了案件：${title}${what}`, `${who} opened the case: ${title}${what}`);
+    }
+    case 'stage':
+      return pick(reader, `进入“${stageText(reader, text(data['stage']))}”阶段`, `Stage: ${stageText(reader, text(data['stage']))}`);
+    case 'noReturn':
+      return pick(reader, '从这里起不能再撤回', 'From here it can no longer be withdrawn');
+    case 'effect':
+    case 'undone':
+      return effectText(reader, row);
+    case 'enteredTooLate':
+      return pick(
+        reader,
+        `${who}录入的“${operationText(reader, data)}”结果没有采用：对方的答复已先到`,
+        `What ${who} entered for "${operationText(reader, data)}" was not used: the system's own answer had come first`,
+      );
+    case 'decision':
+      return decisionText(reader, row);
+    case 'taskOpened': {
+      if (row.task?.name === repairTask)
+        return pick(
+          reader,
+          `等待修复：${task()}，因为${failureText(reader, row.task.context)}`,
+          `Waits for repair: ${task()}, because ${failureText(reader, row.task.context)}`,
+        );
+      if (row.task?.name === redoTask) return pick(reader, `${who}申请，等待另一人决定：${task()}`, `${who} asks, and another person decides: ${task()}`);
+      const again = data['again'] === true ? pick(reader, '再次', ' again') : '';
+      return pick(reader, `${again}等待${roleText(reader, row.task?.role)}：${task()}`, `Waits${again} for the ${roleText(reader, row.task?.role)}: ${task()}`);
+    }
+    case 'taskClaimed':
+      return pick(reader, `${who}领取了任务：${task()}`, `${who} claimed the task: ${task()}`);
+    case 'taskReleased':
+      return pick(reader, `${who}退回了任务：${task()}`, `${who} gave the task back: ${task()}`);
+    case 'taskDelegated':
+      return pick(reader, `${who}把任务交给${whoText(reader, data['to'])}：${task()}`, `${who} handed the task to ${whoText(reader, data['to'])}: ${task()}`);
+    case 'taskReassigned':
+      return data['to'] === null
+        ? pick(reader, `${who}把任务放回列表：${task()}`, `${who} put the task back on the list: ${task()}`)
+        : pick(reader, `${who}把任务指派给${whoText(reader, data['to'])}：${task()}`, `${who} gave the task to ${whoText(reader, data['to'])}: ${task()}`);
+    case 'taskEscalated':
+      return pick(
+        reader,
+        `任务升级给${roleText(reader, data['to'])}，因为时限“${clockText(reader, data)}”已超时：${task()}`,
+        `The task climbs to the ${roleText(reader, data['to'])}, because clock "${clockText(reader, data)}" broke its deadline: ${task()}`,
+      );
+    case 'taskDecided': {
+      const form = isObject(data['form']) ? fieldsText(reader, data['form'], text(fact(row.task?.context, 'system')) || undefined) : '';
+      const role = roleText(reader, data['role']);
+      return pick(reader, `${who}（${role}）${task()}：${form}`, `${who} (${role}), ${task()}: ${form}`);
+    }
+    case 'taskClosed': {
+      const how = {
+        expired: pick(reader, '到期未办，已关闭', 'its time is over'),
+        lost: pick(reader, '已不需要：事情以别的方式继续', 'no longer needed: the case went on another way'),
+        withdrawn: pick(reader, '已取消', 'cancelled'),
+      }[text(data['as'])];
+      return pick(reader, `任务“${task()}”${how ?? ''}`, `Task "${task()}": ${how ?? ''}`);
+    }
+    case 'told':
+      return toldText(reader, row);
+    case 'clock':
+      return clockCommandText(reader, row);
+    case 'clockWarned':
+      return pick(
+        reader,
+        `时限“${clockText(reader, data)}”已用去 ${valueText(reader, data['percent'])}%，截止 ${moment(reader, data['deadline'])}，已提醒${roleText(reader, data['to'])}`,
+        `Clock "${clockText(reader, data)}" has used ${valueText(reader, data['percent'])}% of its time and is due ${moment(reader, data['deadline'])}; the ${roleText(reader, data['to'])} was reminded`,
+      );
+    case 'clockEscalated':
+      return pick(
+        reader,
+        `时限“${clockText(reader, data)}”已超时（截止 ${moment(reader, data['deadline'])}），已升级给${roleText(reader, data['to'])}`,
+        `Clock "${clockText(reader, data)}" broke its deadline of ${moment(reader, data['deadline'])}; it went up to the ${roleText(reader, data['to'])}`,
+      );
+    case 'event': {
+      const said = eventText(reader, text(data['event']), row.arrival?.source ?? '', row.arrival?.body);
+      return data['late'] === true ? pick(reader, `案件结束后：${said}`, `After the end: ${said}`) : said;
+    }
+    case 'outsideState':
+      return eventText(reader, text(data['event']), text(data['event']), row.arrival?.body ?? data);
+    case 'late':
+      return lateText(reader, row);
+    case 'note':
+      return pick(reader, `${who}写了备注`, `${who} added a note`);
+    case 'started':
+      return pick(
+        reader,
+        `开立了关联案件“${caseTitle(reader, text(data['case']))}”`,
+        `A case "${caseTitle(reader, text(data['case']))}" was opened for this one`,
+      );
+    case 'withdrawAsked': {
+      const reason = wordOf(reader, text(data['reason']), 'withdraw') ?? text(data['reason']);
+      return pick(reader, `${who}要求撤回：${reason}`, `${who} asked for its withdrawal: ${reason}`);
+    }
+    case 'withdrawalRefused':
+      return pick(reader, '没有撤回：案件已不能撤回', 'It was not withdrawn: it was past the point up to which it can be');
+    case 'reopened':
+      return pick(reader, '案件重新打开，继续办理', 'The case was opened again and goes on');
+    case 'broken':
+      return pick(reader, '案件中断，已通知运维', 'The case stopped; operations have been told');
+    case 'closed':
+      return closedText(reader, row);
+  }
+}
+
+/** Ids of people that rows speak of. */
+export const peopleIn = (rows: readonly Pick<TimelineFact, 'data'>[]): string[] => [
+  ...new Set(rows.flatMap(({ data }) => ['by', 'to', 'enteredBy'].flatMap((name) => (typeof data[name] === 'string' ? [data[name]] : [])))),
+];
