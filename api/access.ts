@@ -49,6 +49,8 @@ export const access = {
   listPeople: ['manager'],
   putPerson: ['manager'],
 
+  reportReturns: heads,
+
   computeDeadline: [...staff, 'upstream'],
   computeElapsed: [...staff, 'upstream'],
 } as const satisfies Record<string, Access>;

@@ -25,6 +25,7 @@ import { caseRoutes } from './routes/cases.ts';
 import { operationRoutes } from './routes/operation.ts';
 import { peopleRoutes } from './routes/people.ts';
 import { processRoutes } from './routes/processes.ts';
+import { reportRoutes } from './routes/reports.ts';
 import { taskRoutes } from './routes/tasks.ts';
 import { webhookRoutes } from './routes/webhooks.ts';
 
@@ -59,6 +60,7 @@ export function apiRoutes(deps: AppDeps): Route[] {
     ...webhookRoutes(deps, bringing),
     ...peopleRoutes(deps),
     ...calendarRoutes(deps),
+    ...reportRoutes(deps),
   ];
   // Made once, when first asked for: it takes some 100 ms, which a start need not wait for.
   let document: unknown;

@@ -43,7 +43,7 @@ interface Described<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodTyp
   readonly method: 'get' | 'post' | 'put';
   /** OpenAPI's way: `/v1/cases/{id}`. */
   readonly path: string;
-  readonly tag: 'Processes' | 'Cases' | 'Tasks' | 'Webhooks' | 'People' | 'Calendar' | 'Operation';
+  readonly tag: 'Processes' | 'Cases' | 'Tasks' | 'Webhooks' | 'People' | 'Calendar' | 'Reports' | 'Operation';
   readonly summary: string;
   readonly description?: string;
   readonly params?: P;
