@@ -45,9 +45,9 @@ afterAll(() => kit.stop());
 
 describe('the report of causes and losses', () => {
   test('counts units, cases and losses by currency, of the shops that one serves, in the time that was asked for', async () => {
-    const { status, body } = await kit.as('wang').get(report);
-    expect(status).toBe(200);
-    expect(body).toMatchObject({
+    const answer = await kit.as('wang').get(report);
+    expect(answer.status).toBe(200);
+    expect(answer.body).toMatchObject({
       by: 'reason',
       items: [
         { key: 'quality', units: 3, cases: 2, loss: { minor: 1750, currency: 'CNY' } },
@@ -97,9 +97,9 @@ describe('the report of causes and losses', () => {
     ['shops=main', 'query.shops'],
     [`from=${ago(1)}&to=${ago(2)}`, 'query.from'],
   ])('says what is wrong with %s', async (query, path) => {
-    const { status, body } = await kit.as('wang').get(`${report}?${query}`);
-    expect(status).toBe(422);
-    expect((body as { errors: { path: string }[] }).errors.map((error) => error.path)).toContain(path);
+    const answer = await kit.as('wang').get(`${report}?${query}`);
+    expect(answer.status).toBe(422);
+    expect((answer.body as { errors: { path: string }[] }).errors.map((error) => error.path)).toContain(path);
   });
 
   test('reads no more rows than are in the time that it is about, however many there are before', async () => {
