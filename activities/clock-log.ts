@@ -7,9 +7,9 @@ import { escalateTasks, lockCase } from '../db/tasks.ts';
 import { note } from '../db/timeline.ts';
 import type { PolicyValues } from '../policies/schema.ts';
 import type { CaseId } from '../values/ids.ts';
-import { instant, plus, type Instant } from '../values/instant.ts';
+import { instant, later, plus, type Instant } from '../values/instant.ts';
 import type { ClockCommand } from '../workflows/kit/protocol.ts';
-import { clockState, declareClock, dueActions, type ClockCommand as LogEntry, type ClockState } from './clock.ts';
+import { clockState, declareClock, dueActions, whatStands, type ClockCommand as LogEntry, type ClockState } from './clock.ts';
 import { policyOf, type Engine } from './context.ts';
 
 interface ClockRow {
@@ -18,88 +18,162 @@ interface ClockRow {
   readonly policy_clock: string;
   readonly notices: readonly string[];
 }
-type CaseOfClock = Pick<CaseRow, 'id' | 'shop' | 'customer' | 'manifest'>;
+interface LogRow {
+  readonly clock: string;
+  readonly run: number;
+  readonly seq: number;
+  readonly at: Date;
+  readonly command: LogEntry['command'];
+}
+type CaseOfClock = Pick<CaseRow, 'id' | 'shop' | 'customer' | 'manifest' | 'reset_runs'>;
 
 const jobKey = (of: CaseId, clock: string): string => `clock:${of}:${clock}`;
 
-/** Appends commands and brings the rows up to date; the clocks whose extension was refused. Commands recorded before are skipped. */
+/**
+ * Appends commands and brings the rows up to date; the clocks whose extension was refused. Commands recorded before are skipped. `reset`: the run that sent
+ * them, when a reset began it. The case is locked: its records, its decisions and its clocks' jobs take turns.
+ */
 export async function recordClocks(
   tx: Sql,
   of: CaseOfClock,
   policy: PolicyValues,
   declared: Readonly<Record<string, string>>,
   commands: readonly ClockCommand[],
+  reset?: string,
 ): Promise<string[]> {
-  const refused: string[] = [];
-  for (const clock of new Set(commands.map((c) => c.clock))) {
-    const mine = commands.filter((c) => c.clock === clock);
-    const [first] = mine;
-    if (first === undefined) continue;
-    const policyClock = declared[first.name];
-    if (policyClock === undefined) throw new Error(`clock ${first.name} is not declared`);
-    await tx.query(`insert into clocks (case_id, clock, name, policy_clock, status, state) values ($1, $2, $3, $4, 'stopped', '{}') on conflict do nothing`, [
-      of.id,
-      clock,
-      first.name,
-      policyClock,
-    ]);
-    for (const c of mine) await append(tx, of.id, clock, c);
-    const state = await recompute(tx, of, policy, clock, instant(Date.now()));
-    if (mine.some((c) => c.command.kind === 'extend' && state.refused.some((r) => r.seq === c.seq))) refused.push(clock);
-  }
-  return refused;
+  const names = [...new Map(commands.map(({ clock, name }) => [clock, name]))];
+  const rows = await tx.query<ClockRow>(
+    `insert into clocks (case_id, clock, name, policy_clock, status, state)
+     select $1, c.clock, c.name, c.policy_clock, 'stopped', '{}' from unnest($2::text[], $3::text[], $4::text[]) as c (clock, name, policy_clock)
+     -- Changes nothing, and returns what stands.
+     on conflict (case_id, clock) do update set name = clocks.name returning clock, name, policy_clock, notices`,
+    [of.id, names.map(([clock]) => clock), names.map(([, name]) => name), names.map(([, name]) => policyClockOf(declared, name))],
+  );
+  const run = reset === undefined ? 0 : of.reset_runs.indexOf(reset) + 1;
+  const log = await append(
+    tx,
+    of.id,
+    commands.map((c) => ({ ...c, run })),
+  );
+  const now = instant(Date.now());
+  const clocks = rows.rows.map((row) => computed(policy, row, log, now));
+  // A run that a reset began does again what the one before did: until it has caught up, its clocks know less than people do, and say nothing.
+  await write(tx, of.id, clocks, run === 0 ? undefined : plus(now, takenInWithin));
+  const refused = (clock: string, seq: number): boolean => clocks.some((c) => c.row.clock === clock && c.state.refused.some((r) => r.seq === seq));
+  return commands.filter((c) => c.command.kind === 'extend' && refused(c.clock, c.seq)).map((c) => c.clock);
 }
 
-const append = (tx: Sql, of: CaseId, clock: string, { seq, at, command }: LogEntry) =>
-  tx.query('insert into clock_log (case_id, clock, seq, command, at) values ($1, $2, $3, $4, $5) on conflict do nothing', [
-    of,
-    clock,
-    seq,
-    JSON.stringify(command),
-    at,
-  ]);
+function policyClockOf(declared: Readonly<Record<string, string>>, name: string): string {
+  const found = declared[name];
+  if (found === undefined) throw new Error(`clock ${name} is not declared`);
+  return found;
+}
+
+/** The whole logs of the clocks that the entries are of, the new ones included. */
+async function append(tx: Sql, of: CaseId, entries: readonly (LogEntry & { readonly clock: string; readonly run: number })[]): Promise<LogRow[]> {
+  const { rows } = await tx.query<LogRow>(
+    `with added as (
+       insert into clock_log (case_id, clock, run, seq, command, at) select $1, * from unnest($2::text[], $3::int[], $4::int[], $5::jsonb[], $6::timestamptz[])
+       on conflict do nothing returning clock, run, seq, at, command
+     )
+     select clock, run, seq, at, command from clock_log where case_id = $1 and clock = any($2) union all select * from added`,
+    [
+      of,
+      entries.map((e) => e.clock),
+      entries.map((e) => e.run),
+      entries.map((e) => e.seq),
+      entries.map((e) => JSON.stringify(e.command)),
+      entries.map((e) => e.at),
+    ],
+  );
+  return rows;
+}
 
 /** When the case ends, what still runs is abandoned: neither met nor broken, unless its deadline has passed. */
 export async function abandonClocks(tx: Sql, of: CaseOfClock, policy: PolicyValues, at: Instant): Promise<void> {
-  const { rows } = await tx.query<{ clock: string; next: number }>(
-    `select c.clock, max(l.seq) + 1 as next from clocks c join clock_log l using (case_id, clock) where c.case_id = $1 and c.state->>'endedAt' is null group by c.clock`,
+  const { rows } = await tx.query<ClockRow & { readonly next: number }>(
+    `select c.clock, c.name, c.policy_clock, c.notices, (select max(seq) + 1 from clock_log l where l.case_id = c.case_id and l.clock = c.clock) as next
+     from clocks c where c.case_id = $1 and c.state->>'endedAt' is null`,
     [of.id],
   );
-  for (const { clock, next } of rows) {
-    await append(tx, of.id, clock, { seq: next, at, command: { kind: 'abandon' } });
-    await recompute(tx, of, policy, clock, at);
-  }
+  if (rows.length === 0) return;
+  const log = await append(
+    tx,
+    of.id,
+    rows.map(({ clock, next }) => ({ clock, run: of.reset_runs.length, seq: next, at, command: { kind: 'abandon' } })),
+  );
+  await write(
+    tx,
+    of.id,
+    rows.map((row) => computed(policy, row, log, at)),
+  );
 }
 
 /** The case goes on after all: what was abandoned with it counts again, and its notices are due. */
 export async function reviveClocks(tx: Sql, of: CaseOfClock, policy: PolicyValues): Promise<void> {
   await tx.query(`delete from clock_log where case_id = $1 and command->>'kind' = 'abandon'`, [of.id]);
-  const { rows } = await tx.query<{ clock: string }>('select clock from clocks where case_id = $1 order by clock', [of.id]);
-  for (const { clock } of rows) await recompute(tx, of, policy, clock, instant(Date.now()));
+  const now = instant(Date.now());
+  const { rows, log } = await read(tx, of.id);
+  await write(
+    tx,
+    of.id,
+    rows.map((row) => computed(policy, row, log, now)),
+    plus(now, takenInWithin),
+  );
 }
 
-/** Reads the whole log of a clock and writes its state and next job. The row is locked: commands and the due job take turns. */
-async function recompute(tx: Sql, of: CaseOfClock, policy: PolicyValues, clock: string, now: Instant, told: readonly string[] = []): Promise<ClockState> {
-  const { rows } = await tx.query<ClockRow>('select clock, name, policy_clock, notices from clocks where case_id = $1 and clock = $2 for update', [
-    of.id,
-    clock,
+/** The clocks of a locked case, or one of them, with what they were told. */
+async function read(tx: Sql, of: CaseId, clock?: string): Promise<{ readonly rows: readonly ClockRow[]; readonly log: readonly LogRow[] }> {
+  const { rows } = await tx.query<ClockRow>(
+    'select clock, name, policy_clock, notices from clocks where case_id = $1 and clock = coalesce($2, clock) order by clock for update',
+    [of, clock ?? null],
+  );
+  const log = await tx.query<LogRow>('select clock, run, seq, at, command from clock_log where case_id = $1 and clock = any($2)', [
+    of,
+    rows.map((row) => row.clock),
   ]);
-  const [row] = rows;
-  if (row === undefined) throw new Error(`clock ${clock} of ${of.id} has no row`);
-  const log = await tx.query<{ seq: number; at: Date; command: LogEntry['command'] }>(
-    'select seq, at, command from clock_log where case_id = $1 and clock = $2 order by seq',
-    [of.id, clock],
-  );
+  return { rows, log: log.rows };
+}
+
+interface Computed {
+  readonly row: ClockRow;
+  readonly state: ClockState;
+  readonly notices: readonly string[];
+}
+
+/** What a clock's log says now. `told`: notices that are being given. */
+function computed(policy: PolicyValues, row: ClockRow, log: readonly LogRow[], now: Instant, told: readonly string[] = []): Computed {
+  const entries = log.filter((entry) => entry.clock === row.clock).map(({ run, seq, at, command }) => ({ run, seq, at: instant(at), command }));
   const notices = [...row.notices, ...told];
-  const entries = log.rows.map((entry): LogEntry => ({ seq: entry.seq, at: instant(entry.at), command: entry.command }));
-  const state = clockState(declareClock(policy, row.policy_clock), entries, now, notices);
+  return { row, state: clockState(declareClock(policy, row.policy_clock), whatStands(entries), now, notices), notices };
+}
+
+/** Writes what clocks say, and sets the job of each one's next point, not before `notBefore`. */
+async function write(tx: Sql, of: CaseId, clocks: readonly Computed[], notBefore?: Instant): Promise<void> {
+  if (clocks.length === 0) return;
   await tx.query(
-    'update clocks set status = $3, deadline = $4, provisional = $5, next_point = $6, state = $7, notices = $8 where case_id = $1 and clock = $2',
-    [of.id, clock, state.status, state.deadline, state.provisional, state.nextPoint, JSON.stringify(state), JSON.stringify(notices)],
+    `update clocks c set status = s.status, deadline = s.deadline, provisional = s.provisional, next_point = s.next_point, state = s.state, notices = s.notices
+     from unnest($2::text[], $3::text[], $4::timestamptz[], $5::bool[], $6::timestamptz[], $7::jsonb[], $8::jsonb[])
+       as s (clock, status, deadline, provisional, next_point, state, notices)
+     where c.case_id = $1 and c.clock = s.clock`,
+    [
+      of,
+      clocks.map((c) => c.row.clock),
+      clocks.map((c) => c.state.status),
+      clocks.map((c) => c.state.deadline),
+      clocks.map((c) => c.state.provisional),
+      clocks.map((c) => c.state.nextPoint),
+      clocks.map((c) => JSON.stringify(c.state)),
+      clocks.map((c) => JSON.stringify(c.notices)),
+    ],
   );
-  if (state.nextPoint === null) await removeJob(tx, jobKey(of.id, clock));
-  else await addJob(tx, 'clock-due', jobKey(of.id, clock), { caseId: of.id, clock }, state.nextPoint);
-  return state;
+  for (const {
+    row: { clock },
+    state: { nextPoint },
+  } of clocks) {
+    if (nextPoint === null) await removeJob(tx, jobKey(of, clock));
+    else await addJob(tx, 'clock-due', jobKey(of, clock), { caseId: of, clock }, notBefore === undefined ? nextPoint : later(nextPoint, notBefore));
+  }
 }
 
 /** What came in time and is not yet taken in may stop the clock at its own instant: nobody is told while nobody has anything left to do about it. */
@@ -107,24 +181,25 @@ const takenInWithin = 10_000;
 
 /** The job of a clock's point: warns or escalates, once each, and sets the next point. */
 export async function clockDue(engine: Engine, caseId: CaseId, clock: string): Promise<void> {
-  await inTransaction(engine.pool, async (tx) => {
+  await inTransaction(engine.pool, async (tx): Promise<void> => {
     // Locked first, as in every record: tasks are locked after it.
     const of = await lockCase(tx, caseId);
     if (of.status !== 'open') return;
     const policy = await policyOf(tx, of);
     const now = instant(Date.now());
-    const state = await recompute(tx, of, policy, clock, now);
+    const { rows: clocks, log } = await read(tx, caseId, clock);
+    const [row] = clocks;
+    if (row === undefined) throw new Error(`clock ${clock} of ${caseId} has no row`);
+    const before = computed(policy, row, log, now);
+    const { state } = before;
     const [action] = dueActions(state, now, []);
-    if (action === undefined) return;
+    if (action === undefined) return write(tx, caseId, [before]);
     const { rows } = await tx.query(
       `select 1 from inbox where case_id = $1 and seen_at is null and became is null and at <= $2
          and not exists (select 1 from tasks where case_id = $1 and status = 'open' and $3 = any(clocks)) limit 1`,
       [caseId, state.deadline, clock],
     );
-    if (rows.length > 0) {
-      await addJob(tx, 'clock-due', jobKey(caseId, clock), { caseId, clock }, plus(now, takenInWithin));
-      return;
-    }
+    if (rows.length > 0) return write(tx, caseId, [before], plus(now, takenInWithin));
     const raised = action.kind === 'escalate' ? await escalateTasks(tx, caseId, clock, action.to) : await holders(tx, caseId, clock);
     const key = `clock:${clock}:${action.covers.at(-1) ?? ''}`;
     await note(tx, caseId, key, action.kind === 'warn' ? 'clockWarned' : 'clockEscalated', {
@@ -141,7 +216,7 @@ export async function clockDue(engine: Engine, caseId: CaseId, clock: string): P
         to: role,
         data: { case: caseId, clock, deadline: state.deadline, percent: action.percent },
       });
-    await recompute(tx, of, policy, clock, now, action.covers);
+    return write(tx, caseId, [computed(policy, row, log, now, action.covers)]);
   });
 }
 

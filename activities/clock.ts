@@ -20,6 +20,28 @@ export const declareClock = (policy: PolicyValues, name: string, statutory?: Sta
 /** One entry of a clock's log. `abandon` is written when the case ends while the clock runs: what was in time until then is neither met nor broken. */
 export type ClockCommand = Pick<RecordedCommand, 'seq' | 'at'> & { readonly command: RecordedCommand['command'] | { readonly kind: 'abandon' } };
 
+/**
+ * What stands of the logs of a case's runs. A run that a reset began has the commands of the run before up to where it was reset to, and its own from there:
+ * what the run before had sent after that is not what happened, whether the new run sends the same again, something else, or nothing yet. A start that is
+ * sent again keeps its first instant: whoever waits has waited since then.
+ */
+export function whatStands(logs: readonly (ClockCommand & { readonly run: number })[]): ClockCommand[] {
+  let stands: readonly ClockCommand[] = [];
+  for (const run of [...new Set(logs.map((entry) => entry.run))].toSorted((a, b) => a - b)) {
+    const own = logs.filter((entry) => entry.run === run);
+    const from = Math.min(...own.map((entry) => entry.seq));
+    const before = stands;
+    stands = [
+      ...before.filter((entry) => entry.seq < from),
+      ...own.map(({ seq, at, command }) => {
+        const first = before.find((entry) => entry.seq === seq);
+        return { seq, at: command.kind === 'start' && first?.command.kind === 'start' ? first.at : at, command };
+      }),
+    ];
+  }
+  return stands.toSorted((a, b) => a.seq - b.seq);
+}
+
 export type ClockStatus = 'running' | 'paused' | 'met' | 'broken' | 'stopped';
 
 /** A moment at which people are told. `key` names it for ever: it is sent once. */

@@ -2,6 +2,7 @@
 import type { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { CaseRow } from '../db/cases.ts';
+import { lockCase } from '../db/tasks.ts';
 import { pinnedPolicy } from '../db/policies.ts';
 import type { Pool, Sql } from '../db/pool.ts';
 import { policyFor } from '../policies/lookup.ts';
@@ -27,13 +28,8 @@ export interface Engine {
   readonly log: Logger;
 }
 
-/** The case a record is about. Its row was committed before its workflow started, so its absence is a fault. */
-export async function caseOf(sql: Sql, id: CaseId): Promise<CaseRow> {
-  const { rows } = await sql.query<CaseRow>('select * from cases where id = $1', [id]);
-  const [row] = rows;
-  if (row === undefined) throw new Error(`case ${id} has no row`);
-  return row;
-}
+/** The case a record is about, locked. Its row was committed before its workflow started, so its absence is a fault. */
+export const caseOf = lockCase;
 
 /** The policy values a case is pinned to, for its shop. */
 export const policyOf = async (sql: Sql, row: Pick<CaseRow, 'manifest' | 'shop'>): Promise<PolicyValues> =>

@@ -6,7 +6,7 @@ import { note } from '../db/timeline.ts';
 import type { CaseId } from '../values/ids.ts';
 import type { Pending } from '../workflows/kit/protocol.ts';
 import { recordClocks } from './clock-log.ts';
-import { caseOf, policyOf, type Engine } from './context.ts';
+import { policyOf, type Engine } from './context.ts';
 import { reopenCase } from './reopen.ts';
 
 /** Names of clocks whose extension was refused. */
@@ -24,20 +24,23 @@ export async function applyPending(engine: Engine, tx: Sql, of: CaseId, pending:
     if (stage !== undefined) await note(tx, of, `stage:${order}${reset === undefined ? '' : `:${reset}`}`, 'stage', { stage });
     if (noReturn) await note(tx, of, 'noReturn', 'noReturn', {});
   }
-  if (clocks.length + told.length > 0) {
+  for (const message of told) await queueMessage(tx, await lockCase(tx, of), message);
+  if (clocks.length > 0) {
     // Locked before its clocks are, as everywhere: a clock's due job locks case and clock too.
-    const row = clocks.length > 0 ? await lockCase(tx, of) : await caseOf(tx, of);
-    if (clocks.length > 0) {
-      const declared = engine.processes.get(row.process)?.declaration.clocks ?? {};
-      refusedClocks = await recordClocks(tx, row, await policyOf(tx, row), declared, clocks);
-    }
-    for (const message of told) await queueMessage(tx, row, message);
+    const row = await lockCase(tx, of);
+    const declared = engine.processes.get(row.process)?.declaration.clocks ?? {};
+    refusedClocks = await recordClocks(tx, row, await policyOf(tx, row), declared, clocks, reset);
   }
-  if (seen.length > 0)
-    await tx.query('update inbox set seen_at = coalesce(seen_at, now()) where id = any($1::bigint[])', [seen.filter((id) => /^\d+$/.test(id))]);
-  for (const id of refused.filter((r) => /^\d+$/.test(r))) {
-    await tx.query(`update inbox set became = 'refused', seen_at = coalesce(seen_at, now()) where id = $1`, [id]);
-    await note(tx, of, `refused:${id}`, 'withdrawalRefused', {});
+  if (seen.length > 0) await tx.query('update inbox set seen_at = coalesce(seen_at, now()) where id = any($1::bigint[])', [rowIds(seen)]);
+  if (refused.length > 0) {
+    const { rows } = await tx.query<{ id: number }>(
+      `update inbox set became = 'refused', seen_at = coalesce(seen_at, now()) where id = any($1::bigint[]) returning id`,
+      [rowIds(refused)],
+    );
+    for (const { id } of rows) await note(tx, of, `refused:${id}`, 'withdrawalRefused', {});
   }
   return refusedClocks;
 }
+
+/** A withdrawal by an operator's "Cancel" has no row. */
+const rowIds = (ids: readonly string[]): string[] => ids.filter((id) => /^\d+$/.test(id));

@@ -28,6 +28,8 @@ export interface CaseRow {
   readonly opened_at: Date;
   readonly started_at: Date | null;
   readonly run_id: string | null;
+  /** Runs that operators' resets began, in the order in which they first wrote. */
+  readonly reset_runs: readonly string[];
   readonly changed_at: Date;
   readonly closed_at: Date | null;
 }

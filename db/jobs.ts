@@ -1,6 +1,6 @@
 /** Jobs written by the transaction that needs them: run once it has committed, by the worker (graphile-worker). */
 import type { Instant } from '../values/instant.ts';
-import type { Sql } from './pool.ts';
+import { writeLast, type Sql } from './pool.ts';
 
 /** Every kind of job and its payload: ids only, since payloads are plain text in the database. */
 export interface Jobs {
@@ -12,19 +12,32 @@ export interface Jobs {
   readonly 'redo-effect': { readonly caseId: string; readonly path: string };
 }
 
-/** Adds a job, or replaces the one under the same key that has not begun. */
-export async function addJob<K extends keyof Jobs>(tx: Sql, kind: K, key: string, payload: Jobs[K], runAt?: Instant): Promise<void> {
-  // 25 tries with growing pauses: about three days; then the job stays as failed and the operator's metrics show it.
-  await tx.query(`select graphile_worker.add_job($1, payload => $2::json, job_key => $3, run_at => $4::timestamptz, max_attempts => 25)`, [
-    kind,
-    JSON.stringify(payload),
-    key,
-    runAt ?? null,
-  ]);
+/** A job to add, or, without a kind, to remove. */
+interface Job {
+  readonly key: string;
+  readonly kind?: keyof Jobs;
+  readonly payload?: object;
+  readonly runAt?: Instant | undefined;
 }
 
-export async function removeJob(tx: Sql, key: string): Promise<void> {
-  await tx.query('select graphile_worker.remove_job($1)', [key]);
+/** Adds a job, or replaces the one under the same key that has not begun. Of several under one key in a transaction the last word counts. */
+export const addJob = <K extends keyof Jobs>(tx: Sql, kind: K, key: string, payload: Jobs[K], runAt?: Instant): Promise<void> =>
+  writeLast<Job>(tx, writeJobs, { key, kind, payload, runAt });
+
+export const removeJob = (tx: Sql, key: string): Promise<void> => writeLast<Job>(tx, writeJobs, { key });
+
+async function writeJobs(tx: Sql, jobs: readonly Job[]): Promise<void> {
+  const last = [...new Map(jobs.map((job) => [job.key, job])).values()];
+  const added = last.filter((job) => job.kind !== undefined);
+  const removed = last.filter((job) => job.kind === undefined);
+  if (added.length > 0)
+    await tx.query(
+      // 25 tries with growing pauses: about three days; then the job stays as failed and the operator's metrics show it.
+      `select from graphile_worker.add_jobs((select array_agg(row(j.kind, j.payload, null, j.run_at, 25, j.key, null, null)::graphile_worker.job_spec)
+         from unnest($1::text[], $2::json[], $3::timestamptz[], $4::text[]) as j (kind, payload, run_at, key)))`,
+      [added.map((j) => j.kind), added.map((j) => JSON.stringify(j.payload)), added.map((j) => j.runAt ?? null), added.map((j) => j.key)],
+    );
+  if (removed.length > 0) await tx.query('select graphile_worker.remove_job(key) from unnest($1::text[]) as gone (key)', [removed.map((j) => j.key)]);
 }
 
 /**

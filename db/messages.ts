@@ -3,7 +3,7 @@ import type { CaseId } from '../values/ids.ts';
 import type { Instant } from '../values/instant.ts';
 import type { Told } from '../workflows/kit/protocol.ts';
 import { addJob } from './jobs.ts';
-import type { Sql } from './pool.ts';
+import { writeLast, type Sql } from './pool.ts';
 import { note } from './timeline.ts';
 
 export interface MessageRow {
@@ -18,20 +18,33 @@ export interface MessageRow {
   readonly sent_at: Date | null;
 }
 
+type Recipient = { readonly id: CaseId; readonly shop: string; readonly customer: string | null };
+
 /** Queues a message once: told again under the same path, after a retry or a reset, changes nothing. */
-export async function queueMessage(tx: Sql, of: { readonly id: CaseId; readonly shop: string; readonly customer: string | null }, told: Told): Promise<void> {
-  const id = `${of.id}:${told.path}`;
-  const { rowCount } = await tx.query(
-    'insert into messages (id, case_id, shop, customer, message, recipient, data) values ($1, $2, $3, $4, $5, $6, $7) on conflict (id) do nothing',
-    [id, of.id, of.shop, of.customer, told.message, told.to, JSON.stringify(told.data)],
-  );
-  if (rowCount !== 1) return;
-  await addJob(tx, 'send-message', `message:${id}`, { id });
+export async function queueMessage(tx: Sql, of: Recipient, told: Told): Promise<void> {
+  await writeLast(tx, writeMessages, { of, told });
   await note(tx, of.id, `told:${told.path}`, 'told', { message: told.message, to: told.to });
 }
 
+async function writeMessages(tx: Sql, messages: readonly { readonly of: Recipient; readonly told: Told }[]): Promise<void> {
+  const { rows } = await tx.query<{ id: string }>(
+    `insert into messages (id, case_id, shop, customer, message, recipient, data)
+     select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[]) on conflict (id) do nothing returning id`,
+    [
+      messages.map(({ of, told }) => `${of.id}:${told.path}`),
+      messages.map(({ of }) => of.id),
+      messages.map(({ of }) => of.shop),
+      messages.map(({ of }) => of.customer),
+      messages.map(({ told }) => told.message),
+      messages.map(({ told }) => told.to),
+      messages.map(({ told }) => JSON.stringify(told.data)),
+    ],
+  );
+  for (const { id } of rows) await addJob(tx, 'send-message', `message:${id}`, { id });
+}
+
 /** Operators learn that a case cannot go on. */
-export const tellBroken = (tx: Sql, of: Parameters<typeof queueMessage>[1]): Promise<void> =>
+export const tellBroken = (tx: Sql, of: Recipient): Promise<void> =>
   queueMessage(tx, of, { path: 'broken', message: 'kit.caseBroken', to: 'ops', data: { case: of.id } });
 
 export async function findMessage(sql: Sql, id: string): Promise<MessageRow | undefined> {

@@ -31,6 +31,51 @@ export function connectPool(url: string, name: string, max = 10): Pool {
   return pool;
 }
 
+/** Writes all rows of a kind that a transaction has gathered, in one statement. */
+type Write<Row> = (tx: Sql, rows: readonly Row[]) => Promise<void>;
+/** What an open transaction knows, and what it still has to write. */
+interface Open {
+  readonly known: Map<string, Promise<unknown>>;
+  readonly gathered: Map<Write<never>, unknown[]>;
+}
+const open = new WeakMap<Sql, Open>();
+
+/**
+ * Leaves a row to the end of the transaction, where all of its kind are one statement: for what the transaction itself does not read again. Outside
+ * `inTransaction` there is no end to wait for, and it is written at once.
+ */
+export async function writeLast<Row>(sql: Sql, write: Write<Row>, row: Row): Promise<void> {
+  const gathered = open.get(sql)?.gathered;
+  if (gathered === undefined) return write(sql, [row]);
+  const rows = gathered.get(write);
+  if (rows) rows.push(row);
+  else gathered.set(write, [row]);
+}
+
+async function writeGathered(tx: Sql, { gathered }: Open): Promise<void> {
+  // One after the other: what one kind writes may ask for rows of another (a message for its job).
+  for (const [write, rows] of gathered) {
+    gathered.delete(write);
+    await write(tx, rows as never[]);
+  }
+}
+
+/** Reads something once in a transaction: for what it has locked, and what therefore only it can change. Outside `inTransaction` it is read each time. */
+export async function readOnce<T>(sql: Sql, key: string, read: () => Promise<T>): Promise<T> {
+  const known = open.get(sql)?.known;
+  if (known === undefined) return read();
+  const before = known.get(key);
+  if (before) return before as Promise<T>;
+  const now = read();
+  known.set(key, now);
+  return now;
+}
+
+/** The transaction itself has changed, or found by another way, what it reads once. */
+export function nowKnown(sql: Sql, key: string, value: unknown): void {
+  open.get(sql)?.known.set(key, Promise.resolve(value));
+}
+
 const onBreak = (): void => undefined;
 
 /** Runs `work` in one transaction: committed when it returns, rolled back when it throws. */
@@ -39,19 +84,27 @@ export async function inTransaction<T>(pool: Pool, work: (tx: Sql) => Promise<T>
   // The pool listens to idle connections only. One that breaks while its transaction waits for something else is found by the next statement; without a
   // listener it would end the process.
   client.on('error', onBreak);
+  const own: Open = { known: new Map(), gathered: new Map() };
+  open.set(client, own);
   try {
     await client.query('begin');
     const result = await work(client);
+    await writeGathered(client, own);
     await client.query('commit');
+    open.delete(client);
     client.off('error', onBreak);
     client.release();
     return result;
   } catch (error) {
-    const failed = await client.query('rollback').then(
-      () => false,
-      () => true,
-    );
-    // A connection whose rollback fails is thrown away, with its listener: its transaction ends with it.
+    open.delete(client);
+    // One that does not answer would not answer to a rollback either, and take as long again to say so.
+    const failed =
+      isAway(error) ||
+      (await client.query('rollback').then(
+        () => false,
+        () => true,
+      ));
+    // A connection that is of no use any more is thrown away, with its listener: its transaction ends with it.
     if (!failed) client.off('error', onBreak);
     client.release(failed);
     throw error;
