@@ -1,9 +1,9 @@
 /** Clocks of cases as rows: the log of commands, the state it makes, and one job for the next point. */
-import type { CaseRow } from '../db/cases.ts';
+import { lockCase, type CaseRow } from '../db/cases.ts';
 import { addJob, removeJob } from '../db/jobs.ts';
 import { queueMessage } from '../db/messages.ts';
 import { inTransaction, type Sql } from '../db/pool.ts';
-import { escalateTasks, lockCase } from '../db/tasks.ts';
+import { escalateTasks } from '../db/tasks.ts';
 import { note } from '../db/timeline.ts';
 import type { PolicyValues } from '../policies/schema.ts';
 import type { CaseId } from '../values/ids.ts';

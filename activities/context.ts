@@ -2,7 +2,6 @@
 import type { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { CaseRow } from '../db/cases.ts';
-import { lockCase } from '../db/tasks.ts';
 import { pinnedPolicy } from '../db/policies.ts';
 import type { Pool, Sql } from '../db/pool.ts';
 import { policyFor } from '../policies/lookup.ts';
@@ -27,9 +26,6 @@ export interface Engine {
   readonly target: (system: string) => Pick<CallTarget, 'baseUrl' | 'token'>;
   readonly log: Logger;
 }
-
-/** The case a record is about, locked. Its row was committed before its workflow started, so its absence is a fault. */
-export const caseOf = lockCase;
 
 /** The policy values a case is pinned to, for its shop. */
 export const policyOf = async (sql: Sql, row: Pick<CaseRow, 'manifest' | 'shop'>): Promise<PolicyValues> =>

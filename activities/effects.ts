@@ -4,7 +4,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { BrokenCircuitError, circuitBreaker, ConsecutiveBreaker, handleType, type CircuitBreakerPolicy } from 'cockatiel';
 import { intend, intendAgain, KeyReused, recordAnswer, standingAnswer } from '../db/effects.ts';
 import { inTransaction, isAway } from '../db/pool.ts';
-import { lockCase } from '../db/tasks.ts';
+import { lockCase } from '../db/cases.ts';
 import { note } from '../db/timeline.ts';
 import { callOperation, factsOf, lookupOperation, SystemRefused, SystemUnavailable } from '../systems/client.ts';
 import type { OperationContract } from '../systems/contract.ts';

@@ -1,7 +1,7 @@
 /** The activities of every case. Each is one transaction that may be repeated: what stands is adopted. */
 import { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
-import { idOf, openCase, type CaseRow } from '../db/cases.ts';
+import { findCase, idOf, lockCase, nowLocked, openCase, type CaseRow } from '../db/cases.ts';
 import { correlate, KeyTaken, storeInbound } from '../db/inbox.ts';
 import { tellBroken } from '../db/messages.ts';
 import { inTransaction, refusalCode, type Sql } from '../db/pool.ts';
@@ -16,7 +16,7 @@ import { canonicalJson } from '../values/hash.ts';
 import { manifestOf, type RegisteredProcess } from '../workflows/registry.ts';
 import { failures, repairTask, type CloseCaseRequest, type DecideRequest, type KitActivities } from '../workflows/kit/protocol.ts';
 import { abandonClocks } from './clock-log.ts';
-import { caseOf, policyOf, type Engine } from './context.ts';
+import { policyOf, type Engine } from './context.ts';
 import { runEffect } from './effects.ts';
 import { applyPending } from './pending.ts';
 import { authorityFor, policyFor } from '../policies/lookup.ts';
@@ -50,7 +50,7 @@ export function createActivities(engine: Engine): KitActivities {
     openTask: (request) =>
       inTransaction(pool, async (tx) => {
         await applyPending(engine, tx, request.case, request.pending);
-        const row = await caseOf(tx, request.case);
+        const row = await lockCase(tx, request.case);
         const { declaration } = processOf(row.process);
         const declared = declaration.tasks[request.name];
         const { path, name, context, amount } = request;
@@ -79,18 +79,17 @@ export function createActivities(engine: Engine): KitActivities {
         return closeTasks(tx, of, paths, as);
       }),
 
-    expect: async ({ case: of, pending, event, key }) => {
+    expect: async ({ case: of, pending, process, event, key }) => {
+      const { from: source, states } = processOf(process).declaration.events[event] ?? {};
+      if (source === undefined) throw ApplicationFailure.nonRetryable(`event "${event}" comes from no system`, 'NoSuchEvent');
       const early = await inTransaction(pool, async (tx) => {
-        await applyPending(engine, tx, of, pending);
-        const row = await caseOf(tx, of);
-        const { from: source, states } = processOf(row.process).declaration.events[event] ?? {};
-        if (source === undefined) throw ApplicationFailure.nonRetryable(`event "${event}" comes from no system`, 'NoSuchEvent');
-        try {
-          return await correlate(tx, source, key, of, event, states);
-        } catch (error) {
+        // Before anything that locks the case: who stores an event locks its key, then the case.
+        const ours = await correlate(tx, source, key, of, event, states).catch((error: unknown) => {
           if (error instanceof KeyTaken) return undefined;
           throw error;
-        }
+        });
+        await applyPending(engine, tx, of, pending);
+        return ours;
       });
       if (early !== undefined && early > 0) await bring(() => deliverInbox(pool, temporal, of));
       return early !== undefined;
@@ -99,7 +98,7 @@ export function createActivities(engine: Engine): KitActivities {
     startCase: async ({ case: of, pending, process, input, at }) => {
       const child = await inTransaction(pool, async (tx) => {
         await applyPending(engine, tx, of, pending);
-        const parent = await caseOf(tx, of);
+        const parent = await lockCase(tx, of);
         const { declaration } = processOf(process);
         const valid: unknown = declaration.input.parse(input);
         const { shop } = declaration.subject(valid as never);
@@ -118,7 +117,11 @@ export function createActivities(engine: Engine): KitActivities {
     closeCase: async (request) => {
       const { parent, successors } = await inTransaction(pool, (tx) => closeCase(engine, tx, request));
       if (parent) await bring(() => deliverInbox(pool, temporal, parent));
-      for (const id of successors) await bring(async () => startWorkflow(pool, temporal, await caseOf(pool, id)));
+      for (const id of successors)
+        await bring(async () => {
+          const row = await findCase(pool, id);
+          if (row) await startWorkflow(pool, temporal, row);
+        });
     },
   });
 }
@@ -147,7 +150,7 @@ async function decide(engine: Engine, tx: Sql, request: DecideRequest, process: 
   if (before.rows[0]) return before.rows[0].output;
   const rule = process.rules[name];
   if (rule === undefined) throw ApplicationFailure.nonRetryable(`${request.process} has no rule "${name}"`, 'NoSuchRule');
-  const row = await caseOf(tx, of);
+  const row = await lockCase(tx, of);
   const version = row.manifest.policy;
   const output = rule(facts as never, { policy: policyFor(await pinnedPolicy(tx, version), row.shop), asOf });
   const reasons = (output as { reasons: readonly string[] }).reasons;
@@ -177,6 +180,7 @@ async function closeCase(engine: Engine, tx: Sql, request: CloseCaseRequest): Pr
   );
   const [closed] = rows;
   if (closed === undefined) return { parent: undefined, successors: [] };
+  nowLocked(tx, closed);
   await closeAllTasks(tx, of);
   await abandonClocks(tx, closed, await policyOf(tx, closed), instant(Date.now()));
   await tx.query(`update inbox set became = case when kind = 'event' then 'late' else 'note' end where case_id = $1 and seen_at is null and became is null`, [

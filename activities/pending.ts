@@ -1,7 +1,7 @@
 /** Writes what a case has gathered since its last record, in the transaction of the next one. Everything in it may be written twice without effect. */
 import { queueMessage } from '../db/messages.ts';
 import type { Sql } from '../db/pool.ts';
-import { lockCase } from '../db/tasks.ts';
+import { lockCase } from '../db/cases.ts';
 import { note } from '../db/timeline.ts';
 import type { CaseId } from '../values/ids.ts';
 import type { Pending } from '../workflows/kit/protocol.ts';

@@ -1,6 +1,6 @@
 /** A case that counted as ended goes on: an operator reset its workflow, or a deployment mended the code that failed. */
-import type { CaseRow } from '../db/cases.ts';
-import { lockCase, nowLocked, reopenTasks } from '../db/tasks.ts';
+import { lockCase, nowLocked, type CaseRow } from '../db/cases.ts';
+import { reopenTasks } from '../db/tasks.ts';
 import type { Sql } from '../db/pool.ts';
 import { note } from '../db/timeline.ts';
 import type { CaseId } from '../values/ids.ts';

@@ -4,7 +4,8 @@ import type { Instant } from '../values/instant.ts';
 import { contentHash } from '../values/hash.ts';
 import type { ProcessDeclaration } from '../workflows/kit/declare.ts';
 import type { Manifest } from '../workflows/kit/protocol.ts';
-import type { Sql } from './pool.ts';
+import { nowKnown, readOnce, whatIsKnown, type Sql } from './pool.ts';
+import { Refused } from './refused.ts';
 import { note } from './timeline.ts';
 
 export type CaseStatus = 'open' | 'completed' | 'withdrawn' | 'failed' | 'broken';
@@ -93,6 +94,33 @@ export async function openCase(tx: Sql, open: OpenCase): Promise<Opened> {
 
 export async function findCase(sql: Sql, id: string): Promise<CaseRow | undefined> {
   return (await sql.query<CaseRow>('select * from cases where id = $1', [id])).rows[0];
+}
+
+const known = (id: CaseId): string => `case ${id}`;
+
+/**
+ * Locks the case's row against every other decision and record of the case. Always the first lock. Once a transaction: what it changes itself in the row
+ * afterwards, it says by `nowLocked`.
+ */
+export const lockCase = (tx: Sql, id: CaseId): Promise<CaseRow> =>
+  readOnce(tx, known(id), async () => {
+    // NO KEY UPDATE: rows that merely refer to the case can still be inserted elsewhere.
+    const { rows } = await tx.query<CaseRow>('select * from cases where id = $1 for no key update', [id]);
+    if (rows[0] === undefined) throw new Refused('caseNotFound', { case: id });
+    return rows[0];
+  });
+
+/** A row of `cases` that this transaction has locked by changing it. */
+export const nowLocked = (tx: Sql, row: CaseRow): void => nowKnown(tx, known(row.id), row);
+
+/**
+ * Whether a case is open, which it then stays until the transaction ends: shared with others that only look, while its last record waits. Undefined when there
+ * is no such case.
+ */
+export async function heldOpen(tx: Sql, id: CaseId): Promise<boolean | undefined> {
+  const locked = await (whatIsKnown(tx, known(id)) as Promise<CaseRow> | undefined);
+  const row = locked ?? (await tx.query<Pick<CaseRow, 'status'>>('select status from cases where id = $1 for share', [id])).rows[0];
+  return row && row.status === 'open';
 }
 
 /** Where two inputs differ, by JSON path. */

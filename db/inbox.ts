@@ -3,6 +3,7 @@ import { contentHash } from '../values/hash.ts';
 import type { CaseId } from '../values/ids.ts';
 import { instant, type Instant } from '../values/instant.ts';
 import type { Inbound, TaskDecision } from '../workflows/kit/protocol.ts';
+import { heldOpen } from './cases.ts';
 import type { Sql } from './pool.ts';
 import { note } from './timeline.ts';
 
@@ -59,16 +60,18 @@ export async function storeInbound(tx: Sql, arrival: Arrival): Promise<Stored> {
     if (rows[0]) [caseId, name] = [rows[0].case_id, rows[0].event];
     if (rows[0]?.wanted === false) settled = stateOnly;
   }
-  const before = await tx.query<Row>('select id, body_hash, case_id, became from inbox where source = $1 and event_id = $2', [source, eventId]);
-  if (before.rows[0]) return repeated(before.rows[0], hash);
-  // Shared: the case cannot close between this look and the insert, so nothing arrives unseen behind its last record.
-  const open =
-    caseId === undefined
-      ? undefined
-      : (await tx.query<{ status: string }>('select status from cases where id = $1 for share', [caseId])).rows[0]?.status === 'open';
-  if (caseId !== undefined && arrival.kind === 'event' && arrival.limit !== undefined) {
-    const { rows } = await tx.query<{ n: number }>(`select count(*)::int as n from inbox where case_id = $1 and kind = 'event'`, [caseId]);
-    if ((rows[0]?.n ?? 0) >= arrival.limit) return { status: 'tooMany', caseId };
+  // Held: the case cannot close between this look and the insert, so nothing arrives unseen behind its last record.
+  const open = caseId === undefined ? undefined : await heldOpen(tx, caseId);
+  // What never enters the case does not count.
+  if (caseId !== undefined && arrival.kind === 'event' && arrival.limit !== undefined && settled === undefined) {
+    const { rows } = await tx.query<{ n: number }>(
+      `select count(*)::int as n from inbox where case_id = $1 and kind = 'event' and became is distinct from $2`,
+      [caseId, stateOnly],
+    );
+    if ((rows[0]?.n ?? 0) >= arrival.limit) {
+      const before = await findArrival(tx, source, eventId);
+      return before ? repeated(before, hash) : { status: 'tooMany', caseId };
+    }
   }
   const became = settled ?? (open === false ? 'late' : null);
   const inserted = await tx.query<{ id: number }>(
@@ -90,9 +93,9 @@ export async function storeInbound(tx: Sql, arrival: Arrival): Promise<Stored> {
   );
   const [fresh] = inserted.rows;
   if (fresh === undefined) {
-    // Another transaction inserted the same id since our look; it has committed, or we would still wait.
-    const raced = await tx.query<Row>('select id, body_hash, case_id, became from inbox where source = $1 and event_id = $2', [source, eventId]);
-    if (raced.rows[0]) return repeated(raced.rows[0], hash);
+    // Here before: whoever inserted it has committed, or we would still wait.
+    const before = await findArrival(tx, source, eventId);
+    if (before) return repeated(before, hash);
     throw new Error(`inbox row ${source} ${eventId} neither inserted nor found`);
   }
   // A state that the case does not wait for has its own line in the timeline.
@@ -100,6 +103,9 @@ export async function storeInbound(tx: Sql, arrival: Arrival): Promise<Stored> {
     await note(tx, caseId, `inbox:${fresh.id}`, 'event', { event: name, ...(open === false ? { late: true } : {}) });
   return { status: 'stored', id: fresh.id, ...(caseId === undefined ? {} : { caseId }), ...(became === null ? {} : { became }) };
 }
+
+const findArrival = async (tx: Sql, source: string, eventId: string): Promise<Row | undefined> =>
+  (await tx.query<Row>('select id, body_hash, case_id, became from inbox where source = $1 and event_id = $2', [source, eventId])).rows[0];
 
 function repeated(row: Row, hash: string): Stored {
   if (row.body_hash !== hash) return { status: 'differs', id: row.id };

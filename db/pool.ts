@@ -60,14 +60,15 @@ async function writeGathered(tx: Sql, { gathered }: Open): Promise<void> {
   }
 }
 
+/** What the transaction has read once. */
+export const whatIsKnown = (sql: Sql, key: string): Promise<unknown> | undefined => open.get(sql)?.known.get(key);
+
 /** Reads something once in a transaction: for what it has locked, and what therefore only it can change. Outside `inTransaction` it is read each time. */
 export async function readOnce<T>(sql: Sql, key: string, read: () => Promise<T>): Promise<T> {
-  const known = open.get(sql)?.known;
-  if (known === undefined) return read();
-  const before = known.get(key);
+  const before = whatIsKnown(sql, key);
   if (before) return before as Promise<T>;
   const now = read();
-  known.set(key, now);
+  open.get(sql)?.known.set(key, now);
   return now;
 }
 

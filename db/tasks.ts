@@ -12,12 +12,12 @@ import { instant, type Instant } from '../values/instant.ts';
 import type { Money } from '../values/money.ts';
 import { above, covers, ladder, type Role } from '../values/role.ts';
 import type { TaskDecision, TaskState } from '../workflows/kit/protocol.ts';
-import type { CaseRow } from './cases.ts';
+import { lockCase, nowLocked, type CaseRow } from './cases.ts';
 import { findEffect } from './effects.ts';
 import { storeInbound } from './inbox.ts';
 import { addJob } from './jobs.ts';
 import { decidable, everyShop, findPerson, serves, type Person } from './people.ts';
-import { inTransaction, nowKnown, readOnce, type Pool, type Sql } from './pool.ts';
+import { inTransaction, type Pool, type Sql } from './pool.ts';
 import { Refused } from './refused.ts';
 import { open as openSealed, ownerOf, seal, type MasterKey } from './sealed.ts';
 import { note } from './timeline.ts';
@@ -113,23 +113,6 @@ const task = (row: TaskRow): Task => ({
   closedAt: at(row.closed_at),
   cursor: [row.opened_text, row.id],
 });
-
-const known = (id: CaseId): string => `case ${id}`;
-
-/**
- * Locks the case's row against every other decision and record of the case. Always the first lock. Once a transaction: what it changes itself in the row
- * afterwards, it says by `nowLocked`.
- */
-export const lockCase = (tx: Sql, id: CaseId): Promise<CaseRow> =>
-  readOnce(tx, known(id), async () => {
-    // NO KEY UPDATE: rows that merely refer to the case can still be inserted elsewhere.
-    const { rows } = await tx.query<CaseRow>('select * from cases where id = $1 for no key update', [id]);
-    if (rows[0] === undefined) throw new Refused('caseNotFound', { case: id });
-    return rows[0];
-  });
-
-/** A row of `cases` that this transaction has locked by changing it. */
-export const nowLocked = (tx: Sql, row: CaseRow): void => nowKnown(tx, known(row.id), row);
 
 // ---------------------------------------------------------------------------------------------------------------- opened and closed by the case
 

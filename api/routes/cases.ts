@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import { findCase, idOf, listCases, openCase, type CaseRow, type Difference } from '../../db/cases.ts';
+import { findCase, idOf, listCases, openCase, type CaseRow, type Difference, lockCase } from '../../db/cases.ts';
 import { storeInbound, type Stored } from '../../db/inbox.ts';
 import { namesOf, serves, type Person } from '../../db/people.ts';
 import { pinnedPolicy } from '../../db/policies.ts';
 import { inTransaction, type Sql } from '../../db/pool.ts';
 import { open, ownerOf, seal } from '../../db/sealed.ts';
-import { askRedo, lockCase, tasksOfCase } from '../../db/tasks.ts';
+import { askRedo, tasksOfCase } from '../../db/tasks.ts';
 import { note, timelineOf } from '../../db/timeline.ts';
 import { settleLate } from '../../delivery/late.ts';
 import { policyFor } from '../../policies/lookup.ts';

@@ -1,10 +1,11 @@
 /** Clocks of cases as rows: the log that a case writes, and the job that warns and escalates. What a log means is the reducer's, tested by itself. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { clockDue, recordClocks } from '../../activities/clock-log.ts';
-import { caseOf, policyOf } from '../../activities/context.ts';
+import { policyOf } from '../../activities/context.ts';
+import { lockCase } from '../../db/cases.ts';
 import { publishPolicy } from '../../db/policies.ts';
 import { inTransaction } from '../../db/pool.ts';
-import { escalateTasks, lockCase } from '../../db/tasks.ts';
+import { escalateTasks } from '../../db/tasks.ts';
 import { deliverInbox } from '../../delivery/inbox.ts';
 import { loadPolicy } from '../../policies/load.ts';
 import type { CaseId } from '../../values/ids.ts';
@@ -200,7 +201,7 @@ describe('the due job', () => {
     for (let round = 0; round < 5; round++) {
       const id = await running();
       await pass(id, 26 * hours);
-      const of = await caseOf(kit.pool, id);
+      const of = await kit.row(id);
       const policy = await policyOf(kit.pool, of);
       const record = (seq: number) =>
         inTransaction(kit.pool, async (tx) => {

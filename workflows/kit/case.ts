@@ -426,7 +426,7 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
 
   async expect(event: string, key: string): Promise<boolean> {
     this.#run.guard();
-    const ours = await this.#run.records.write('expect', { event, key });
+    const ours = await this.#run.records.write('expect', { process: this.#run.manifest.process, event, key });
     if (ours && !this.expected(event).includes(key)) this.#run.expected.set(event, [...this.expected(event), key]);
     return ours;
   }

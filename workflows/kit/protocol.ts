@@ -137,6 +137,7 @@ export interface CloseTasksRequest extends Recorded {
   readonly as: 'expired' | 'withdrawn' | 'lost';
 }
 export interface ExpectRequest extends Recorded {
+  readonly process: string;
   readonly event: string;
   readonly key: string;
 }
