@@ -70,7 +70,8 @@ async function once(engine: Engine, request: EffectRequest): Promise<EffectAnswe
   if (contract === undefined)
     throw ApplicationFailure.create({ type: failures.refused, message: `${request.system}.${request.operation} is in no contract`, nonRetryable: true });
   // The first answer stands, also when the system's own came while a person was entering one.
-  if (request.entered) return record(engine, request, { ok: true, result: request.entered.result }, request.entered.by);
+  const { entered } = request;
+  if (entered) return record(engine, request, 'error' in entered ? { ok: false, error: entered.error } : { ok: true, result: entered.result }, entered.by);
   const recorded = await standingAnswer(pool, request);
   if (recorded) {
     await inTransaction(pool, (tx) => applyPending(engine, tx, request.case, request.pending));

@@ -1,8 +1,10 @@
 /** The handlers of jobs that our transactions add: run by the worker, once each, retried with growing pauses until they succeed. */
+import { ApplicationFailure } from '@temporalio/common';
 import type { TaskList } from 'graphile-worker';
 import { z } from 'zod';
 import { findEffect } from '../db/effects.ts';
 import type { Jobs } from '../db/jobs.ts';
+import { note } from '../db/timeline.ts';
 import type { CaseId } from '../values/ids.ts';
 import { clockDue } from './clock-log.ts';
 import type { Engine } from './context.ts';
@@ -31,5 +33,12 @@ export function jobHandlers(engine: Engine): TaskList {
 async function redo(engine: Engine, of: CaseId, path: string): Promise<void> {
   const original = await findEffect(engine.pool, of, path.replace(/#\d+$/, ''));
   if (original === undefined) throw new Error(`effect ${path} of ${of} was never recorded`);
-  await runEffect(engine, { case: of, pending: { order: 0 }, path, system: original.system, operation: original.operation, args: original.args });
+  const { system, operation, args } = original;
+  try {
+    await runEffect(engine, { case: of, pending: { order: 0 }, path, system, operation, args });
+  } catch (error) {
+    if (!(error instanceof ApplicationFailure) || error.nonRetryable !== true) throw error;
+    // Another try would not change it. The timeline says so, and whoever still wants it asks again, under the next key.
+    await note(engine.pool, of, `redo:${path}:failed`, 'redoFailed', { system, operation, path, failure: error.type });
+  }
 }

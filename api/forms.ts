@@ -23,8 +23,16 @@ const giveUp = z.object({ action: z.literal('giveUp'), note }).describe('Nothing
 const enterResult = (result: z.ZodType) =>
   z.object({ action: z.literal('enterResult'), result: result.describe("The operation's result, as the system would have answered"), note });
 
+const enterError = (errors: readonly string[]) =>
+  z.object({ action: z.literal('enterError'), error: z.enum(errors).describe('What the system refused it for'), note });
+
 /** The repair of an operation whose result nobody knows (anything goes) or of a case that has grown too long (nothing to enter). */
-const repairForm = z.discriminatedUnion('action', [retry, enterResult(z.unknown()), giveUp]) satisfies z.ZodType<RepairForm>;
+const repairForm = z.discriminatedUnion('action', [
+  retry,
+  enterResult(z.unknown()),
+  z.object({ action: z.literal('enterError'), error: z.string(), note }),
+  giveUp,
+]) satisfies z.ZodType<RepairForm>;
 const redoForm = z.object({ decision: z.enum(['approve', 'refuse']), note });
 
 export const builtIn: Readonly<Record<string, { readonly title: Text; readonly form: z.ZodType }>> = {
@@ -39,9 +47,12 @@ export function formOf(task: Task, { processes, systems }: Declared): z.ZodType 
   if (task.name === redoTask) return redoForm;
   if (task.name === repairTask) {
     const operation = operationOf(task, systems);
-    return operation === undefined
-      ? z.discriminatedUnion('action', [retry, giveUp])
-      : z.discriminatedUnion('action', [retry, enterResult(operation.facts?.schema ?? operation.result), giveUp]);
+    if (operation === undefined) return z.discriminatedUnion('action', [retry, giveUp]);
+    const entered = enterResult(operation.facts?.schema ?? operation.result);
+    const { errors = [] } = operation;
+    return errors.length === 0
+      ? z.discriminatedUnion('action', [retry, entered, giveUp])
+      : z.discriminatedUnion('action', [retry, entered, enterError(errors), giveUp]);
   }
   const declaration = processes.get(task.process)?.declaration;
   const form = declaration?.tasks[task.name]?.form;

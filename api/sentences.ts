@@ -172,6 +172,65 @@ export function taskText(reader: Reader, task: { readonly name: string; readonly
 export const failureText = (reader: Reader, context: unknown): string =>
   wordOf(reader, text(fact(context, 'failure'))) ?? pick(reader, '没有办成', 'it could not be done');
 
+/** What a repair or a redo is about and what each choice means, a sentence each; nothing for the tasks of a process, whose forms speak for themselves. */
+export function helpText(reader: Reader, task: { readonly name: string; readonly context: Readonly<Record<string, unknown>> }): string[] {
+  const { name, context } = task;
+  const known = operationOf(reader, context);
+  const what = intentText(reader, context, fact(context, 'args'));
+  if (name === redoTask)
+    return [
+      pick(
+        reader,
+        `${whoText(reader, context['askedBy'])}要求再次执行“${what}”。它已经办成过一次；批准后会用新的编号再办一次，对方会当作另一件事处理。`,
+        `${whoText(reader, context['askedBy'])} asks for "${what}" to be done once more. It was done before; once approved it is sent under a key of its own, and the system takes it for another one.`,
+      ),
+      pick(reader, '提出的人、开立案件的人和修复过本案步骤的人不能批准。', 'Who asked, who opened the case and who repaired a step of it may not approve.'),
+    ];
+  if (name !== repairTask) return [];
+  const why = failureText(reader, context);
+  if (known === undefined)
+    return [
+      pick(
+        reader,
+        `${why}。再试一次：案件继续；放弃：案件到此为止，已做的尽量撤回。`,
+        `${why}. Try again: the case goes on. Give up: it ends here, and what was done is taken back where it can be.`,
+      ),
+    ];
+  const { system, operation } = known;
+  const where = systemText(reader, system);
+  const undoing = typeof context['undoes'] === 'string';
+  const retry = {
+    keyed: pick(reader, '用同一个编号再次请求，对方不会重复办理', 'it is sent again under the same key, and the system does nothing twice'),
+    lookup: pick(reader, '先查询对方是否已经办成，没有才再次请求', 'the system is first asked whether it was done, and only if not it is sent again'),
+    never: pick(reader, '会再次发出请求；只有在对方确认没有办成时才选', 'it is sent again; choose this only when the system confirms that it was not done'),
+  }[operation.repeat];
+  return [
+    pick(reader, `“${what}”（${where}）没有办成：${why}。`, `"${what}" (${where}) could not be done: ${why}.`),
+    pick(reader, `再试一次：${retry}。`, `Try again: ${retry}.`),
+    pick(
+      reader,
+      '录入结果：已从对方得知办成了，照对方的结果填写，案件照此继续；对方的答复若先到，以对方的为准。',
+      "Enter the result: you know from the system that it was done; fill in what it says and the case goes on with it. If the system's own answer comes first, that one stands.",
+    ),
+    ...(operation.errors === undefined
+      ? []
+      : [
+          pick(
+            reader,
+            `录入对方的答复：对方以约定的理由拒绝了（${operation.errors.map((error) => wordOf(reader, error, 'error', system) ?? error).join('、')}），案件照此继续。`,
+            `Enter the refusal: the system has refused it (${operation.errors.map((error) => wordOf(reader, error, 'error', system) ?? error).join(', ')}), and the case goes on with that.`,
+          ),
+        ]),
+    undoing
+      ? pick(reader, '放弃：这一项保持原样，其余照常撤回。', 'Give up: this stays as it is; all else is still taken back.')
+      : pick(
+          reader,
+          '放弃：这一步不再办。案件还能撤回时，已做的都会撤回并结束；已不能撤回时，案件中断并通知运维。',
+          'Give up: this step is not done. While the case can be withdrawn, what was done is taken back and it ends; past that, it stops and operations are told.',
+        ),
+  ];
+}
+
 const clockText = (reader: Reader, data: unknown): string => {
   const name = text(fact(data, 'clock')).split('/').at(-1) ?? '';
   const policyClock = text(fact(data, 'policyClock')) || (own(reader.process?.declaration.clocks, name) ?? '');
@@ -320,6 +379,12 @@ export function sentence(reader: Reader, row: TimelineFact): string {
         reader,
         `${who}录入的“${operationText(reader, data)}”结果没有采用：对方的答复已先到`,
         `What ${who} entered for "${operationText(reader, data)}" was not used: the system's own answer had come first`,
+      );
+    case 'redoFailed':
+      return pick(
+        reader,
+        `再次执行“${operationText(reader, data)}”没有办成：${failureText(reader, data)}`,
+        `Doing "${operationText(reader, data)}" once more failed: ${failureText(reader, data)}`,
       );
     case 'decision':
       return decisionText(reader, row);

@@ -515,7 +515,7 @@ export async function askRedo(tx: Sql, ask: { readonly caseId: CaseId; readonly 
       of.process,
       of.shop,
       role,
-      JSON.stringify({ system: effect.system, operation: effect.operation, effect: first, step, askedBy: ask.person }),
+      JSON.stringify({ system: effect.system, operation: effect.operation, args: effect.args, effect: first, step, askedBy: ask.person }),
       notBy,
     ],
   );

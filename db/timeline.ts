@@ -11,6 +11,7 @@ export type TimelineKind =
   | 'effect'
   | 'undone'
   | 'enteredTooLate'
+  | 'redoFailed'
   | 'decision'
   | 'taskOpened'
   | 'taskClaimed'
@@ -93,7 +94,7 @@ export async function timelineOf(sql: Sql, of: CaseId, after: number, limit: num
          and not (l.kind = 'outsideState' and exists (select 1 from timeline x where x.case_id = $1 and x.key = 'inbox:' || split_part(l.key, ':', 2)))
        order by l.id limit $3
      ) t
-     left join effects e on t.kind in ('effect', 'undone', 'enteredTooLate') and e.case_id = $1 and e.path = t.data->>'path'
+     left join effects e on t.kind in ('effect', 'undone') and e.case_id = $1 and e.path = t.data->>'path'
      left join decision_log d on t.kind = 'decision' and d.case_id = $1 and d.step = t.data->>'step'
      left join inbox i on i.id = case when t.kind in ('event', 'outsideState', 'late') then split_part(t.key, ':', 2)::bigint end
      left join tasks k on t.data ? 'task' and k.case_id = $1 and k.path = t.data->>'task'

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { findCase } from '../../db/cases.ts';
-import { serves, type Person } from '../../db/people.ts';
+import { namesOf, serves, type Person } from '../../db/people.ts';
 import { inTransaction, type Sql } from '../../db/pool.ts';
 import { Refused } from '../../db/refused.ts';
 import {
@@ -25,9 +25,10 @@ import { instantSchema } from '../../values/schemas.ts';
 import type { Bringing } from '../bringing.ts';
 import type { AppDeps } from '../deps.ts';
 import { formOf, reader } from '../forms.ts';
-import type { Language } from '../language.ts';
+import { inLanguageOf, type Language } from '../language.ts';
 import { page, paging } from '../paging.ts';
 import { Problem, problemBody, problemOf } from '../problems.ts';
+import { helpText, readerOf } from '../sentences.ts';
 import { route, type PersonCall, type Route } from '../route.ts';
 import { delivery, pageOf, roleSchema, taskSchema, taskView } from '../views.ts';
 import { caseFor } from './cases.ts';
@@ -242,13 +243,23 @@ export function taskRoutes(deps: AppDeps, bringing: Bringing): Route[] {
       tag: 'Tasks',
       summary: 'One task, with the form it asks for',
       params: taskParam,
+      query: z.strictObject(inLanguageOf),
       replies: {
-        200: { description: 'The task', schema: z.object({ task: taskSchema, schema: z.record(z.string(), z.unknown()).describe('JSON Schema of the form') }) },
+        200: {
+          description: 'The task',
+          schema: z.object({
+            task: taskSchema,
+            schema: z.record(z.string(), z.unknown()).describe('JSON Schema of the form'),
+            help: z.array(z.string()).describe('Of a repair or a redo: what failed and why, and what each choice means, in the language of the request'),
+          }),
+        },
       },
       problems: ['taskNotFound', 'formChanged'],
-      run: async ({ params, person }) => {
+      run: async ({ params, person, language }) => {
         const task = await taskFor(pool, person, params.id);
-        return { status: 200, body: { task: view(task), schema: asJsonSchema(formOf(task, deps)) } };
+        const asker = task.context['askedBy'];
+        const reader = readerOf(task, deps, language, { names: await namesOf(pool, typeof asker === 'string' ? [asker] : []) });
+        return { status: 200, body: { task: view(task), schema: asJsonSchema(formOf(task, deps)), help: helpText(reader, task) } };
       },
     }),
     change('claim', 'Claim a task: nobody else decides it until you release it', undefined, (tx, { params, person }) =>

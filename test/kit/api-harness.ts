@@ -15,6 +15,8 @@ import { undelivered, markDelivered } from '../../db/inbox.ts';
 import { putPerson } from '../../db/people.ts';
 import { connectPool, inTransaction, type Pool } from '../../db/pool.ts';
 import { masterKey } from '../../db/sealed.ts';
+import { deliverInbox } from '../../delivery/inbox.ts';
+import { startWorkflow } from '../../delivery/start.ts';
 import { openTask, type OpenTask } from '../../db/tasks.ts';
 import { loadPolicy } from '../../policies/load.ts';
 import { systems } from '../../systems/index.ts';
@@ -25,6 +27,7 @@ import type { Inbound } from '../../workflows/kit/protocol.ts';
 import { loadProcesses } from '../../workflows/registry.ts';
 import { bench } from '../processes/bench.ts';
 import { freshDatabase } from '../stack/env.ts';
+import type { Kit } from './harness.ts';
 
 /** Takes starts and signals, or is away. Marks what it took as the real delivery does. */
 class RememberedTemporal implements Delivery {
@@ -78,6 +81,12 @@ export interface ApiKit {
   stop(): Promise<void>;
 }
 
+const real = ({ pool, temporal }: Kit): Delivery => ({
+  start: (row) => startWorkflow(pool, temporal, row),
+  deliver: (of) => deliverInbox(pool, temporal, of),
+  look: () => Promise.resolve({ temporal: true, worker: true }),
+});
+
 const salt = randomBytes(16);
 /** Each source has a secret of its own. */
 export const secretOf = (source: string): string => `whsec_${createHash('sha256').update(salt).update(source).digest('base64')}`;
@@ -85,8 +94,10 @@ const path = (...ids: string[]): string => ids.map(encodeURIComponent).join('/')
 export const caseUrl = (id: string, rest = ''): string => `/v1/cases/${path(id)}${rest}`;
 export const taskUrl = (id: string, rest = ''): string => `/v1/tasks/${path(id)}${rest}`;
 
-export async function startApi(settings: { readonly ratePerMinute?: number } = {}): Promise<ApiKit> {
-  const pool = connectPool(await freshDatabase(), 'api-test', 10);
+/** `on`: in front of a kit with a real Temporal and a worker, whose database it shares. */
+export async function startApi(settings: { readonly ratePerMinute?: number; readonly on?: Kit } = {}): Promise<ApiKit> {
+  const { on } = settings;
+  const pool = on?.pool ?? connectPool(await freshDatabase(), 'api-test', 10);
   const folder = mkdtempSync(join(tmpdir(), 'kefu-api-'));
   const { publicKey, privateKey } = generateKeyPairSync('ed25519');
   const keyFile = join(folder, 'public.jwk.json');
@@ -100,7 +111,7 @@ export async function startApi(settings: { readonly ratePerMinute?: number } = {
     processes: new Map([...(await loadProcesses()), ...(await loadProcesses(new URL('../processes/', import.meta.url)))]),
     systems: contracts,
     policy: loadPolicy(new URL('../../policies/default.yaml', import.meta.url).pathname),
-    delivery: temporal,
+    delivery: on ? real(on) : temporal,
     checkToken: await tokenCheck({ keyFile, issuer: ownIssuer, audience: ownAudience }),
     webhookSecrets: (source) => (source in contracts ? [secretOf(source)] : []),
     master: masterKey(randomBytes(32).toString('base64')),
@@ -119,7 +130,7 @@ export async function startApi(settings: { readonly ratePerMinute?: number } = {
     logged,
     privateKey: pem,
     async token(user, ...roles) {
-      await putPerson(pool, { id: user as PersonId, name: user, roles, shops: ['main'], active: true, absentUntil: null });
+      await putPerson(pool, { id: user as PersonId, name: user, roles, shops: on ? ['*'] : ['main'], active: true, absentUntil: null });
       const token = await signToken({ privateKey: pem, subject: user, ttl: '1h' });
       tokens.set(user, token);
       return token;
@@ -184,7 +195,7 @@ export async function startApi(settings: { readonly ratePerMinute?: number } = {
       return Object.fromEntries(rows.map(({ name, n }) => [name, n]));
     },
     async stop() {
-      await pool.end();
+      if (!on) await pool.end();
       rmSync(folder, { recursive: true });
     },
   };

@@ -80,6 +80,11 @@ const said: readonly (readonly [row: TimelineFact, zh: string, en: string])[] = 
     'What 王经理 entered for "Refund" was not used: the system\'s own answer had come first',
   ],
   [
+    row('redoFailed', { ...refund, path: 'p1/refund#2', failure: 'SystemRefused' }),
+    '再次执行“退款”没有办成：对方系统拒绝了请求，重试也不会改变',
+    'Doing "Refund" once more failed: the system refuses the request, and would refuse it again',
+  ],
+  [
     row('decision', { rule: 'settlement', step: 'settlement', reasons: ['shareOfPaid', 'labelDeducted'] }, { output: { refund: cny(12_800) } }),
     '核算退款：¥128.00。理由：按实付金额分摊；已扣除寄回运费',
     'The refund was worked out: CN¥128.00. Reasons: the share of what was paid; the freight of our label was taken off',
@@ -235,6 +240,7 @@ describe('sentences', () => {
       effect: true,
       undone: true,
       enteredTooLate: true,
+      redoFailed: true,
       decision: true,
       taskOpened: true,
       taskClaimed: true,

@@ -28,6 +28,7 @@ import {
   type EffectRequest,
   type Inbound,
   type Manifest,
+  type RepairContext,
   type RepairForm,
   type TaskDecision,
 } from './protocol.ts';
@@ -163,7 +164,7 @@ class Run {
     // A case never continues as new. One that grows without end is most likely a loop, and a person looks before it costs more.
     if (workflowInfo().historyLength > this.#limit) {
       this.#limit += this.manifest.historyLimit;
-      await this.#repair(path, 'overlong', { step: path, error: `history has passed ${workflowInfo().historyLength} events` });
+      await this.#repair(path, 'overlong', { step: path, failure: 'overlong', error: `history has passed ${workflowInfo().historyLength} events` });
     }
     return path;
   }
@@ -234,10 +235,15 @@ class Run {
         const cause = failure instanceof TemporalFailure && failure.cause instanceof Error ? failure.cause : failure;
         // No person can do anything about an outage of ours, however long.
         if (cause instanceof ApplicationFailure && cause.type === failures.recordsAway) continue;
+        const { system, operation, args, undoes } = effect;
         const context = {
-          system: effect.system,
-          operation: effect.operation,
+          system,
+          operation,
+          args,
+          ...(undoes === undefined ? {} : { undoes }),
           step: effect.path,
+          // A try that Temporal ended is one more that the system has not answered.
+          failure: cause instanceof ApplicationFailure && cause.type ? cause.type : failures.unavailable,
           error: cause instanceof Error ? cause.message : String(cause),
         };
         const { form, by, decidedAt } = await this.#repair(effect.path, `repair-${++repairs}`, context);
@@ -247,6 +253,8 @@ class Run {
             break;
           case 'enterResult':
             return await this.records.effect({ ...effect, entered: { result: form.result, by } }, 'slow');
+          case 'enterError':
+            return await this.records.effect({ ...effect, entered: { error: form.error, by } }, 'slow');
           case 'giveUp':
             throw broken(`${effect.system}.${effect.operation} was given up at ${effect.path}`, gaveUp);
         }
@@ -255,7 +263,7 @@ class Run {
   }
 
   /** Asks a person; never interrupted, because what the effect did has to be known before anything is taken back. */
-  async #repair(path: string, name: string, context: object): Promise<{ form: RepairForm; by: string; decidedAt: Instant }> {
+  async #repair(path: string, name: string, context: RepairContext): Promise<{ form: RepairForm; by: string; decidedAt: Instant }> {
     return CancellationScope.nonCancellable(async () => {
       const decision = await this.openTask({ path: `${path}!${name}`, name: repairTask, context });
       if (decision === undefined) throw broken('a repair task has no window', 'KitFault');

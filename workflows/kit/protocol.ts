@@ -105,8 +105,8 @@ export interface EffectRequest extends Recorded {
   readonly undoes?: string;
   /** A person asked for another try in a repair task: nothing that was sent before this instant took place, they say. */
   readonly cleared?: Instant;
-  /** A result that a person entered in a repair task: recorded without a call, unless the system's own answer was recorded meanwhile. */
-  readonly entered?: { readonly result: unknown; readonly by: string };
+  /** An answer that a person entered in a repair task: recorded without a call, unless the system's own was recorded meanwhile. */
+  readonly entered?: { readonly by: string } & ({ readonly result: unknown } | { readonly error: string });
 }
 export type EffectAnswer = { readonly ok: true; readonly result: unknown } | { readonly ok: false; readonly error: string };
 
@@ -181,4 +181,21 @@ export const failures = {
 
 /** The built-in task of every process: an effect that neither succeeds nor is refused for a declared reason. */
 export const repairTask = 'repair';
-export type RepairForm = { readonly action: 'retry' } | { readonly action: 'enterResult'; readonly result: unknown } | { readonly action: 'giveUp' };
+export type RepairForm =
+  | { readonly action: 'retry' }
+  | { readonly action: 'enterResult'; readonly result: unknown }
+  /** The system has refused for a reason that the contract declares, as the person knows from elsewhere. */
+  | { readonly action: 'enterError'; readonly error: string }
+  | { readonly action: 'giveUp' };
+/** What a repair task is about. `failure`: a name in `failures`, or `overlong`; `error` is for technicians. */
+export interface RepairContext {
+  readonly step: string;
+  readonly failure: string;
+  readonly error: string;
+  readonly system?: string;
+  readonly operation?: string;
+  /** Ids, amounts and codes, as the effect was to be sent. */
+  readonly args?: unknown;
+  /** The step that it was to take back. */
+  readonly undoes?: string;
+}
