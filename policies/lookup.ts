@@ -1,7 +1,7 @@
 /** What a case asks of its pinned policy. */
 import type { Money } from '../values/money.ts';
 import type { Role } from '../values/role.ts';
-import type { ClockPolicy, Policy, PolicyValues } from './schema.ts';
+import type { ClockPolicy, Policy, PolicyValues, ReturnReason, ReturnTerms } from './schema.ts';
 
 /** The values that hold in a shop. */
 export const policyFor = (policy: Policy, shop: string): PolicyValues => (Object.hasOwn(policy.shops, shop) ? policy.shops[shop] : undefined) ?? policy;
@@ -29,4 +29,10 @@ export function authorityFor(policy: PolicyValues, of: keyof PolicyValues['autho
   const { agent, supervisor } = policy.authority[of];
   const within = (limits: Readonly<Record<string, number>>): boolean => amount.minor <= (limits[amount.currency] ?? -1);
   return within(agent) ? 'agent' : within(supervisor) ? 'supervisor' : 'manager';
+}
+
+/** What holds of a return for a reason, of goods of a category: the category's own terms before everybody's. */
+export function returnTermsOf({ returns }: PolicyValues, reason: ReturnReason, category: string): ReturnTerms {
+  const { title: _, ...terms } = returns.reasons[reason];
+  return { ...terms, ...(Object.hasOwn(returns.categories, category) ? returns.categories[category]?.reasons[reason] : undefined) };
 }

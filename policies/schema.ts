@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { ladder } from '../values/role.ts';
 import type { Duration, PlainTime } from './duration.ts';
 import { calendarNames, fits, parseDuration } from './duration.ts';
+import { oneOf } from './nearest.ts';
 
 const minutesPerDay = 1440;
 
@@ -23,6 +24,12 @@ const duration = parsed<Duration>(parseDuration);
 const plainTime = parsed<PlainTime>((text) => {
   const amount = parseDuration(text);
   if (!('ms' in amount)) throw new RangeError(`"${text}" needs a calendar; here only plain time counts: write 30s, 10m, 24h or 7d`);
+  return amount;
+});
+/** Days that count from the day after the start. */
+const calendarDays = parsed<{ readonly calendarDays: number }>((text) => {
+  const amount = parseDuration(text);
+  if (!('calendarDays' in amount)) throw new RangeError(`"${text}" does not count from the day after signing: write "7 calendar days"`);
   return amount;
 });
 const positive = plainTime.refine((time) => time.ms > 0, 'must be more than nothing');
@@ -167,6 +174,19 @@ const uploads = z.strictObject({
   maxMegabytes: z.int().min(1).max(2000),
 });
 
+/** Why goods come back: 质量问题、发错货、尺寸不符、七天无理由、其他. */
+export const returnReasons = ['quality', 'wrongItem', 'wrongSize', 'noReason', 'other'] as const;
+export type ReturnReason = (typeof returnReasons)[number];
+const returnTerms = {
+  within: calendarDays,
+  returnFreight: z.enum(['seller', 'customer']),
+  evidence: z.enum(['required', 'optional']),
+  /** Whether goods that are excepted from the return without a reason may not come back for this one either: where the fault is ours they may. */
+  exceptions: z.enum(['hold', 'waived']),
+};
+/** What holds of a return for one reason. */
+export type ReturnTerms = Omit<PolicyValues['returns']['reasons'][ReturnReason], 'title'>;
+
 const values = {
   calendars: z.strictObject({ zone: timeZone, service: serviceHours, warehouse: workDays }),
   warnAt,
@@ -175,26 +195,48 @@ const values = {
   windows: z.record(z.string(), positive),
   cases: z.strictObject({ repairAfter: positive, historyLimit: z.int().min(100).max(10_000), inboxLimit: z.int().min(10).max(5_000) }),
   inbox: z.strictObject({ unclaimedAfter: positive }),
-  returns: z.strictObject({
-    reasons: z.record(
-      z.string(),
-      z.strictObject({
-        title,
-        within: duration.refine((d) => 'calendarDays' in d, 'counts from the day after signing: write "7 calendar days"'),
-        returnFreight: z.enum(['seller', 'customer']),
-        evidence: z.enum(['required', 'optional']),
-      }),
-    ),
-    noReasonExceptions: z.record(z.string(), z.strictObject({ title, when: z.enum(['always', 'opened']) })),
-    originalFreight: z.enum(['wholeOrder', 'never']),
-    freightPerReturn: amounts,
-    keepGoodsUpTo: amounts,
-    refundOnly: z.strictObject({ perCustomer: frequency, amountPerCustomer: amounts }),
-    perCustomer: frequency,
-    evidenceRounds: z.int().positive(),
-    thanksFor: z.array(z.string()),
-    lossPercent: z.strictObject({ restock: percent, refurbish: percent, scrap: percent, kept: percent }),
-  }),
+  returns: z
+    .strictObject({
+      // Every reason that a return can have: one that is missing is named.
+      reasons: z.record(z.enum(returnReasons), z.strictObject({ title, ...returnTerms })),
+      noReasonExceptions: z.record(z.string(), z.strictObject({ title, when: z.enum(['always', 'opened']) })),
+      categories: z
+        .record(
+          z.string(),
+          z.strictObject({
+            excepted: z.exactOptional(z.string()),
+            reasons: z
+              .partialRecord(
+                z.enum(returnReasons),
+                z.strictObject({
+                  within: z.exactOptional(returnTerms.within),
+                  returnFreight: z.exactOptional(returnTerms.returnFreight),
+                  evidence: z.exactOptional(returnTerms.evidence),
+                  exceptions: z.exactOptional(returnTerms.exceptions),
+                }),
+              )
+              .default({}),
+          }),
+        )
+        .default({}),
+      originalFreight: z.enum(['wholeOrder', 'never']),
+      freightPerReturn: amounts,
+      keepGoodsUpTo: amounts,
+      refundOnly: z.strictObject({ perCustomer: frequency, amountPerCustomer: amounts }),
+      perCustomer: frequency,
+      evidenceRounds: z.int().positive(),
+      thanksFor: z.array(z.enum(returnReasons)),
+      lossPercent: z.strictObject({ restock: percent, refurbish: percent, scrap: percent, kept: percent }),
+    })
+    .superRefine(({ categories, noReasonExceptions }, context) => {
+      for (const [category, { excepted }] of Object.entries(categories))
+        if (excepted !== undefined && !Object.hasOwn(noReasonExceptions, excepted))
+          context.addIssue({
+            code: 'custom',
+            path: ['categories', category, 'excepted'],
+            message: oneOf(`"${excepted}" is none of the noReasonExceptions`, excepted, Object.keys(noReasonExceptions)),
+          });
+    }),
   refunds: z.strictObject({ arriveAtOnce: z.array(z.string()) }),
   authority: z.strictObject({ refund: authority }),
   customer: z.strictObject({ linkLifetime: positive }),

@@ -1,9 +1,9 @@
 /** The decisions of a return: pure, logged with their facts, and advice where a person has the word. Quotes are the job descriptions'. */
-import { authorityFor } from '../../policies/lookup.ts';
+import { authorityFor, returnTermsOf } from '../../policies/lookup.ts';
 import { instant, millis, type Instant } from '../../values/instant.ts';
 import { add, money, prorate, subtract, sum, type Money } from '../../values/money.ts';
 import { covers, type Role } from '../../values/role.ts';
-import type { PolicyValues } from '../../policies/schema.ts';
+import type { PolicyValues, ReturnTerms } from '../../policies/schema.ts';
 import { defineRule } from '../kit/rule.ts';
 import type { Reason, Unit } from './process.ts';
 
@@ -35,12 +35,16 @@ function dayIn(zone: string, at: Instant): number {
   return Date.parse(new Intl.DateTimeFormat('sv-SE', { timeZone: zone }).format(millis(at))) / day;
 }
 
-/** What the policy says of a reason; a policy that lacks one that the form offers is a fault of the policy. */
-function termsOf(policy: PolicyValues, reason: Reason): PolicyValues['returns']['reasons'][string] & { readonly days: number } {
-  const terms = policy.returns.reasons[reason];
-  if (terms === undefined) throw new RangeError(`the policy's returns.reasons has no "${reason}"`);
-  return { ...terms, days: 'calendarDays' in terms.within ? terms.within.calendarDays : 0 };
+interface Categorized {
+  readonly line: number;
+  readonly category: string;
 }
+/** What holds of a reason for a line of an order; a line that the order does not have has no category. */
+const termsOf = (policy: PolicyValues, reason: Reason, lines: readonly Categorized[], line: number): ReturnTerms =>
+  returnTermsOf(policy, reason, lines.find((l) => l.line === line)?.category ?? '');
+/** Who pays the way back of goods in one return: we do when that holds for all of them. */
+const payerOf = (policy: PolicyValues, reason: Reason, lines: readonly Categorized[], asked: readonly { readonly line: number }[]) =>
+  asked.every(({ line }) => termsOf(policy, reason, lines, line).returnFreight === 'seller') ? 'sellerPaysFreight' : 'customerPaysFreight';
 
 // ── eligibility ────────────────────────────────────────────────────────────
 export interface EligibilityFacts {
@@ -73,8 +77,10 @@ export interface Eligibility {
   readonly advice: 'approve' | 'moreEvidence' | 'reject';
   /** Whole days from signing to the request; the day of signing is day 0. */
   readonly days: number | null;
-  /** Last day of the request's time, as a date. */
+  /** Last day of the request's time, as a date: of all lines, that of the line whose time is over first. */
   readonly lastDay: string | null;
+  /** Of each line that was asked for: its last day, and what speaks against it. */
+  readonly lines: readonly { readonly line: number; readonly lastDay: string | null; readonly against: readonly string[] }[];
   /** Who pays the freight of the return, by the reason that the review establishes. */
   readonly freight: Readonly<Record<Reason, 'sellerPaysFreight' | 'customerPaysFreight'>>;
   /** Who reviews: an agent; a supervisor after too many rounds of evidence, or for a customer who returns more than the policy's frequency. */
@@ -85,43 +91,49 @@ export interface Eligibility {
 
 /**
  * Advises on a request. "7 days no-reason counts from the day after signing; excepted: 定作, 鲜活易腐, opened audio-visual/software/digital goods, 报刊, and what the
- * customer confirmed at purchase; opening a parcel to inspect is no ground". The exceptions hold where the fault is not ours; days are those of the shop's zone.
+ * customer confirmed at purchase; opening a parcel to inspect is no ground". "Eligibility from order, receipt date, category and what was already returned": each line
+ * has the terms of its category, and the strictest line has the word. Days are those of the shop's zone.
  */
 export const eligibility = defineRule<EligibilityFacts, Eligibility>((facts, { policy, asOf }) => {
   const { order, requestedAt, lines } = facts;
-  const terms = termsOf(policy, facts.reason);
   const signed = order.signedAt === undefined ? undefined : dayIn(policy.calendars.zone, order.signedAt);
   const days = signed === undefined ? null : dayIn(policy.calendars.zone, requestedAt) - signed;
-  const lastDay = signed === undefined ? null : instant((signed + terms.days) * day).slice(0, 10);
+  const judged = lines.map(({ line, quantity, opened }) => {
+    const terms = termsOf(policy, facts.reason, order.lines, line);
+    const bought = order.lines.find((l) => l.line === line);
+    const excepted = bought && terms.exceptions === 'hold' ? exceptionsOf(policy, bought, opened) : [];
+    const against: ReasonCode[] = [];
+    if (days !== null && days > terms.within.calendarDays) against.push('pastTime');
+    if (bought === undefined) against.push('unknownLine');
+    else if (quantity > bought.quantity - bought.returned) against.push('alreadyReturned');
+    const lastDay = signed === undefined ? null : instant((signed + terms.within.calendarDays) * day).slice(0, 10);
+    return { line, lastDay, against: [...against, ...excepted], evidence: terms.evidence, openedIsNoGround: opened && excepted.length === 0 };
+  });
 
-  const against = new Set<ReasonCode>();
+  // A policy's own exceptions have their words there.
+  const against = new Set<string>();
   if (order.shop !== facts.shop) against.add('otherShop');
   if (order.customer !== facts.customer) against.add('otherCustomer');
   if (days === null) against.add('notSigned');
-  else if (days > terms.days) against.add('pastTime');
-  for (const asked of lines) {
-    const bought = order.lines.find((l) => l.line === asked.line);
-    if (bought === undefined) against.add('unknownLine');
-    else if (asked.quantity > bought.quantity - bought.returned) against.add('alreadyReturned');
-    if (bought && terms.returnFreight === 'customer') for (const code of exceptionsOf(policy, bought.exceptions, asked.opened)) against.add(code);
-  }
-  const payerOf = (reason: Reason) => (termsOf(policy, reason).returnFreight === 'seller' ? 'sellerPaysFreight' : 'customerPaysFreight');
-  const noted: ReasonCode[] = days !== null && days <= terms.days ? ['withinTime'] : [];
-  if (lines.some((l) => l.opened) && !against.has('digital')) noted.push('openedIsNoGround');
-  const evidenceMissing = terms.evidence === 'required' && facts.evidence === 0;
+  for (const code of judged.flatMap((l) => l.against)) against.add(code);
+  const noted: ReasonCode[] = days !== null && !against.has('pastTime') ? ['withinTime'] : [];
+  if (judged.some((l) => l.openedIsNoGround)) noted.push('openedIsNoGround');
+  const evidenceMissing = facts.evidence === 0 && judged.some((l) => l.evidence === 'required');
   if (evidenceMissing) noted.push('evidenceMissing');
   const frequent = since(facts.earlier, policy.returns.perCustomer.within.ms, asOf).length >= policy.returns.perCustomer.most;
   if (frequent) noted.push('manyReturns');
+  const payer = (reason: Reason) => payerOf(policy, reason, order.lines, lines);
   return {
     advice: against.size > 0 ? 'reject' : evidenceMissing ? 'moreEvidence' : 'approve',
     days,
-    lastDay,
+    lastDay: judged.flatMap((l) => l.lastDay ?? []).sort()[0] ?? null,
+    lines: judged.map(({ line, lastDay, against: codes }) => ({ line, lastDay, against: codes })),
     freight: {
-      quality: payerOf('quality'),
-      wrongItem: payerOf('wrongItem'),
-      wrongSize: payerOf('wrongSize'),
-      noReason: payerOf('noReason'),
-      other: payerOf('other'),
+      quality: payer('quality'),
+      wrongItem: payer('wrongItem'),
+      wrongSize: payer('wrongSize'),
+      noReason: payer('noReason'),
+      other: payer('other'),
     },
     reviewer: frequent || facts.round > policy.returns.evidenceRounds ? 'supervisor' : 'agent',
     wanted: bySku(
@@ -142,13 +154,16 @@ function bySku(lines: readonly { readonly sku: string; readonly quantity: number
   return [...sums].map(([sku, quantity]) => ({ sku, quantity }));
 }
 
-const exceptionCodes = ['customMade', 'perishable', 'digital', 'periodical', 'confirmedAtPurchase'] as const satisfies readonly ReasonCode[];
-/** The exceptions of a line that hold: those that the policy knows, and that of sealed goods only when the goods' own seal is broken. */
-function exceptionsOf(policy: PolicyValues, exceptions: readonly string[], opened: boolean): readonly ReasonCode[] {
-  return exceptionCodes.filter((code) => {
-    const known = policy.returns.noReasonExceptions[code];
-    return exceptions.includes(code) && known !== undefined && (known.when === 'always' || opened);
-  });
+/** The exceptions that hold of a line, by what the shop says of it and by its category: those the policy knows, and that of sealed goods only when their own seal is broken. */
+function exceptionsOf(
+  { returns: { noReasonExceptions, categories } }: PolicyValues,
+  { category, exceptions }: { readonly category: string; readonly exceptions: readonly string[] },
+  opened: boolean,
+): string[] {
+  const ofCategory = Object.hasOwn(categories, category) ? categories[category]?.excepted : undefined;
+  return Object.entries(noReasonExceptions).flatMap(([code, { when }]) =>
+    (exceptions.includes(code) || code === ofCategory) && (when === 'always' || opened) ? [code] : [],
+  );
 }
 
 // ── the parcel ─────────────────────────────────────────────────────────────
@@ -275,12 +290,12 @@ function paidPerUnit(order: PaidOrder): (LineUnit & { readonly minor: number })[
 
 export interface SettlementFacts {
   readonly order: PaidOrder & {
-    readonly lines: readonly { readonly line: number; readonly sku: string }[];
+    readonly lines: readonly Categorized[];
     readonly freight: { readonly returnInsured: boolean };
   };
   /** Units that the case holds of each line's numbers. */
   readonly held: readonly LineUnit[];
-  readonly asked: readonly { readonly quantity: number }[];
+  readonly asked: readonly { readonly line: number; readonly quantity: number }[];
   /** Units that were received and accepted, that the customer keeps, or that were lost on our way. */
   readonly accepted: readonly { readonly line: number }[];
   readonly reason: Reason;
@@ -326,19 +341,19 @@ export const settlement = defineRule<SettlementFacts, Settlement>((facts, { poli
     currency,
   );
 
-  const payer = termsOf(policy, facts.reason).returnFreight;
+  const payer = payerOf(policy, facts.reason, order.lines, facts.asked);
   const perReturn = policy.returns.freightPerReturn[currency] ?? 0;
-  const deducted = by === 'label' && payer === 'customer' ? money(Math.min(perReturn, value.minor), currency) : none;
+  const deducted = by === 'label' && payer === 'customerPaysFreight' ? money(Math.min(perReturn, value.minor), currency) : none;
   const paidToCouriers = facts.freights.reduce((so, f) => (f.currency === currency ? so + f.minor : so), 0);
-  const freightOwed = payer === 'seller' ? money(Math.min(perReturn, paidToCouriers), currency) : none;
+  const freightOwed = payer === 'sellerPaysFreight' ? money(Math.min(perReturn, paidToCouriers), currency) : none;
   const all = facts.asked.reduce((so, a) => so + a.quantity, 0);
   const welcome = units.length === all && policy.returns.thanksFor.includes(facts.reason);
 
   const reasons: ReasonCode[] = [units.length === 0 ? 'nothingAccepted' : 'shareOfPaid'];
   if (by === 'kept') reasons.push('goodsKept');
-  else reasons.push(payer === 'seller' ? 'sellerPaysFreight' : 'customerPaysFreight');
+  else reasons.push(payer);
   if (deducted.minor > 0) reasons.push('labelDeducted');
-  if (payer === 'customer' && by !== 'kept' && order.freight.returnInsured) reasons.push('freightInsured');
+  if (payer === 'customerPaysFreight' && by !== 'kept' && order.freight.returnInsured) reasons.push('freightInsured');
   return { units, refund: subtract(value, deducted), deducted, freightOwed, welcome, reasons };
 });
 
@@ -372,7 +387,7 @@ export const authority = defineRule<AuthorityFacts, Authority>(({ refund, by, ea
   const reasons: ReasonCode[] = [];
   if (doubtful) reasons.push('manyKept');
   if (keptTooMuch) reasons.push('keptAboveLimit');
-  if (approver !== null && !doubtful && !keptTooMuch) reasons.push('aboveAuthority');
+  if (!covers(reviewer, byAmount)) reasons.push('aboveAuthority');
   return { approver, doubtful, reasons: reasons.length > 0 ? reasons : ['withinAuthority'] };
 });
 
@@ -481,7 +496,8 @@ export const refundParts = defineRule<RefundFacts, RefundParts>((facts, { policy
   const due = inOrder.map((payment, i) => ({
     payment,
     minor: left.reduce((so, piece) => so + overlap(piece, spans[i] ?? { from: 0, to: 0 }), 0),
-    room: subtract(payment.amount, payment.refunded).minor,
+    // A payment that others refunded beyond itself has no room; what it lacks is no debt of ours.
+    room: Math.max(0, subtract(payment.amount, payment.refunded).minor),
   }));
   let over = due.reduce((so, d) => so + Math.max(0, d.minor - d.room), 0);
   const reasons: ReasonCode[] = [freight ? 'wholeOrder' : 'partOfOrder'];
@@ -489,7 +505,7 @@ export const refundParts = defineRule<RefundFacts, RefundParts>((facts, { policy
   const parts = due.flatMap(({ payment: { paymentId, method }, minor, room }) => {
     const spare = Math.min(over, Math.max(0, room - minor));
     over -= spare;
-    const amount = money(Math.max(0, Math.min(minor, room)) + spare, order.currency);
+    const amount = money(Math.min(minor, room) + spare, order.currency);
     return amount.minor > 0 ? [{ paymentId, method, amount, atOnce: policy.refunds.arriveAtOnce.includes(method) }] : [];
   });
   if (facts.replaced) reasons.push('goodsReplaced');
@@ -510,10 +526,11 @@ function discountsBack({ lines, discounts, currency }: PaidOrder, units: readonl
       total,
       all.map((u) => (only === undefined || only.includes(u.line) ? u.minor : 0)),
     ).reduce((so, share, i) => (units.some((u) => all[i] !== undefined && same(u, all[i])) ? so + share : so), 0);
-  const coupons = discounts.flatMap(({ kind, ref, amount, lines: only }) => {
-    const minor = kind === 'coupon' && ref !== undefined ? shareOf(amount.minor, only) : 0;
-    return minor > 0 && ref !== undefined ? [{ couponId: ref, amount: money(minor, currency) }] : [];
-  });
+  // One coupon may be told as several discounts; it comes back as one.
+  const used = new Map<string, number>();
+  for (const { kind, ref, amount, lines: only } of discounts)
+    if (kind === 'coupon' && ref !== undefined) used.set(ref, (used.get(ref) ?? 0) + shareOf(amount.minor, only));
+  const coupons = [...used].flatMap(([couponId, minor]) => (minor > 0 ? [{ couponId, amount: money(minor, currency) }] : []));
   return { coupons, points: discounts.reduce((so, d) => (d.kind === 'points' ? so + shareOf(d.points ?? 0, d.lines) : so), 0) };
 }
 
