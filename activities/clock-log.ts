@@ -59,6 +59,7 @@ export async function recordClocks(
   const clocks = rows.rows.map((row) => computed(policy, row, log, now));
   // A run that a reset began does again what the one before did: until it has caught up, its clocks know less than people do, and say nothing.
   await write(tx, of.id, clocks, run === 0 ? undefined : plus(now, takenInWithin));
+  await noteCommands(tx, of.id, clocks, commands);
   const refused = (clock: string, seq: number): boolean => clocks.some((c) => c.row.clock === clock && c.state.refused.some((r) => r.seq === seq));
   return commands.filter((c) => c.command.kind === 'extend' && refused(c.clock, c.seq)).map((c) => c.clock);
 }
@@ -89,6 +90,26 @@ async function append(tx: Sql, of: CaseId, entries: readonly (LogEntry & { reado
   return rows;
 }
 
+/** A line of the timeline for each command, with how its clock stands after the record. What a run that a reset began only does again is there already. */
+async function noteCommands(tx: Sql, of: CaseId, clocks: readonly Computed[], commands: readonly (LogEntry & { readonly clock: string })[]): Promise<void> {
+  for (const { clock, seq, at, command } of commands) {
+    const found = clocks.find((c) => c.row.clock === clock);
+    if (found === undefined) continue;
+    const { kind, ...said } = command;
+    const { status, deadline, provisional, refused } = found.state;
+    await note(tx, of, `clock:${clock}:${seq}:${kind}:${at}`, 'clock', {
+      clock,
+      policyClock: found.row.policy_clock,
+      command: kind,
+      ...said,
+      status,
+      deadline,
+      provisional,
+      ...(refused.some((r) => r.seq === seq) ? { refused: true } : {}),
+    });
+  }
+}
+
 /** When the case ends, what still runs is abandoned: neither met nor broken, unless its deadline has passed. */
 export async function abandonClocks(tx: Sql, of: CaseOfClock, policy: PolicyValues, at: Instant): Promise<void> {
   const { rows } = await tx.query<ClockRow & { readonly next: number }>(
@@ -97,16 +118,11 @@ export async function abandonClocks(tx: Sql, of: CaseOfClock, policy: PolicyValu
     [of.id],
   );
   if (rows.length === 0) return;
-  const log = await append(
-    tx,
-    of.id,
-    rows.map(({ clock, next }) => ({ clock, run: of.reset_runs.length, seq: next, at, command: { kind: 'abandon' } })),
-  );
-  await write(
-    tx,
-    of.id,
-    rows.map((row) => computed(policy, row, log, at)),
-  );
+  const commands = rows.map(({ clock, next }) => ({ clock, run: of.reset_runs.length, seq: next, at, command: { kind: 'abandon' } as const }));
+  const log = await append(tx, of.id, commands);
+  const clocks = rows.map((row) => computed(policy, row, log, at));
+  await write(tx, of.id, clocks);
+  await noteCommands(tx, of.id, clocks, commands);
 }
 
 /** The case goes on after all: what was abandoned with it counts again, and its notices are due. */
@@ -204,6 +220,7 @@ export async function clockDue(engine: Engine, caseId: CaseId, clock: string): P
     const key = `clock:${clock}:${action.covers.at(-1) ?? ''}`;
     await note(tx, caseId, key, action.kind === 'warn' ? 'clockWarned' : 'clockEscalated', {
       clock,
+      policyClock: row.policy_clock,
       percent: action.percent,
       deadline: state.deadline,
       to: action.to,

@@ -23,7 +23,20 @@ describe('a case', () => {
     expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['yes', '2', 'grabbed'] });
     expect(await kit.row(id)).toMatchObject({ status: 'completed', stage: 'second', outcome: { result: 'done' } });
     const { rows } = await kit.pool.query<{ kind: string }>('select kind from timeline where case_id = $1 order by id', [id]);
-    expect(rows.map((r) => r.kind)).toEqual(['opened', 'stage', 'effect', 'decision', 'taskOpened', 'taskDecided', 'stage', 'effect', 'told', 'closed']);
+    expect(rows.map((r) => r.kind)).toEqual([
+      'opened',
+      'stage',
+      'clock',
+      'effect',
+      'decision',
+      'taskOpened',
+      'taskDecided',
+      'stage',
+      'clock',
+      'effect',
+      'told',
+      'closed',
+    ]);
     expect((await kit.pool.query('select seen_at is not null as seen from inbox where case_id = $1', [id])).rows).toEqual([{ seen: true }]);
   });
 

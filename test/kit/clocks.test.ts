@@ -48,7 +48,10 @@ const pass = (of: CaseId, ms: number) => kit.pool.query(`update clock_log set at
 const told = (of: CaseId) =>
   kit.rows<{ message: string; recipient: string }>('select message, recipient from messages where case_id = $1 order by queued_at, recipient', of);
 const noted = (of: CaseId) =>
-  kit.rows<{ kind: string; data: Record<string, unknown> }>(`select kind, data from timeline where case_id = $1 and kind like 'clock%' order by id`, of);
+  kit.rows<{ kind: string; data: Record<string, unknown> }>(
+    `select kind, data from timeline where case_id = $1 and kind in ('clockWarned', 'clockEscalated') order by id`,
+    of,
+  );
 const task = async (of: CaseId, path = 'decide') =>
   (
     await kit.rows<{ role: string; assignee: string | null; status: string }>(
