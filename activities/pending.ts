@@ -1,7 +1,7 @@
 /** Writes what a case has gathered since its last record, in the transaction of the next one. Everything in it may be written twice without effect. */
 import { queueMessage } from '../db/messages.ts';
 import type { Sql } from '../db/pool.ts';
-import { lockCase } from '../db/cases.ts';
+import { lockCase, nowLocked, type CaseRow } from '../db/cases.ts';
 import { note } from '../db/timeline.ts';
 import type { CaseId } from '../values/ids.ts';
 import type { Pending } from '../workflows/kit/protocol.ts';
@@ -15,12 +15,13 @@ export async function applyPending(engine: Engine, tx: Sql, of: CaseId, pending:
   let refusedClocks: readonly string[] = [];
   if (reset !== undefined) await reopenCase(tx, of, reset);
   if (stage !== undefined || noReturn) {
-    await tx.query(
+    const { rows } = await tx.query<CaseRow>(
       `update cases set stage = case when $2::text is not null and stage_order < $3 then $2 else stage end,
          stage_order = case when $2::text is not null then greatest(stage_order, $3) else stage_order end,
-         no_return = no_return or $4, changed_at = now() where id = $1`,
+         no_return = no_return or $4, changed_at = now() where id = $1 returning *`,
       [of, stage ?? null, order, noReturn === true],
     );
+    for (const row of rows) nowLocked(tx, row);
     if (stage !== undefined) await note(tx, of, `stage:${order}${reset === undefined ? '' : `:${reset}`}`, 'stage', { stage });
     if (noReturn) await note(tx, of, 'noReturn', 'noReturn', {});
   }

@@ -26,14 +26,20 @@ export const addJob = <K extends keyof Jobs>(tx: Sql, kind: K, key: string, payl
 
 export const removeJob = (tx: Sql, key: string): Promise<void> => writeLast<Job>(tx, writeJobs, { key });
 
+/**
+ * A job as SQL, of SQL expressions: also for a statement that adds jobs for the rows it writes. 25 tries with growing pauses: about three days; then the job
+ * stays as failed and the operator's metrics show it.
+ */
+export const jobSpec = (kind: string, payload: string, key: string, runAt = 'null'): string =>
+  `row(${kind}, ${payload}, null, ${runAt}, 25, ${key}, null, null)::graphile_worker.job_spec`;
+
 async function writeJobs(tx: Sql, jobs: readonly Job[]): Promise<void> {
   const last = [...new Map(jobs.map((job) => [job.key, job])).values()];
   const added = last.filter((job) => job.kind !== undefined);
   const removed = last.filter((job) => job.kind === undefined);
   if (added.length > 0)
     await tx.query(
-      // 25 tries with growing pauses: about three days; then the job stays as failed and the operator's metrics show it.
-      `select from graphile_worker.add_jobs((select array_agg(row(j.kind, j.payload, null, j.run_at, 25, j.key, null, null)::graphile_worker.job_spec)
+      `select from graphile_worker.add_jobs((select array_agg(${jobSpec('j.kind', 'j.payload', 'j.key', 'j.run_at')})
          from unnest($1::text[], $2::json[], $3::timestamptz[], $4::text[]) as j (kind, payload, run_at, key)))`,
       [added.map((j) => j.kind), added.map((j) => JSON.stringify(j.payload)), added.map((j) => j.runAt ?? null), added.map((j) => j.key)],
     );

@@ -2,7 +2,7 @@
 import type { CaseId } from '../values/ids.ts';
 import type { Instant } from '../values/instant.ts';
 import type { Told } from '../workflows/kit/protocol.ts';
-import { addJob } from './jobs.ts';
+import { jobSpec, type Jobs } from './jobs.ts';
 import { writeLast, type Sql } from './pool.ts';
 import { note } from './timeline.ts';
 
@@ -26,10 +26,17 @@ export async function queueMessage(tx: Sql, of: Recipient, told: Told): Promise<
   await note(tx, of.id, `told:${told.path}`, 'told', { message: told.message, to: told.to });
 }
 
+const sendMessage: keyof Jobs = 'send-message';
+
+/** The rows, and jobs for those that are new. */
 async function writeMessages(tx: Sql, messages: readonly { readonly of: Recipient; readonly told: Told }[]): Promise<void> {
-  const { rows } = await tx.query<{ id: string }>(
-    `insert into messages (id, case_id, shop, customer, message, recipient, data)
-     select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[]) on conflict (id) do nothing returning id`,
+  await tx.query(
+    `with fresh as (
+       insert into messages (id, case_id, shop, customer, message, recipient, data)
+       select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[]) on conflict (id) do nothing returning id
+     )
+     select from (select array_agg(${jobSpec(`'${sendMessage}'`, `json_build_object('id', id)`, `'message:' || id`)}) as jobs from fresh) f
+     cross join lateral graphile_worker.add_jobs(f.jobs) where f.jobs is not null`,
     [
       messages.map(({ of, told }) => `${of.id}:${told.path}`),
       messages.map(({ of }) => of.id),
@@ -40,7 +47,6 @@ async function writeMessages(tx: Sql, messages: readonly { readonly of: Recipien
       messages.map(({ told }) => JSON.stringify(told.data)),
     ],
   );
-  for (const { id } of rows) await addJob(tx, 'send-message', `message:${id}`, { id });
 }
 
 /** Operators learn that a case cannot go on. */

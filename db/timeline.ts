@@ -1,7 +1,7 @@
 /** What a case did, for people: one row per fact, written by the transaction that did it. */
 import type { CaseId } from '../values/ids.ts';
 import type { Money } from '../values/money.ts';
-import type { Sql } from './pool.ts';
+import { writeLast, type Sql } from './pool.ts';
 
 /** Every kind of fact. The API has a sentence for each (`api/sentences.ts`), or it does not compile. */
 export type TimelineKind =
@@ -36,14 +36,24 @@ export type TimelineKind =
   | 'broken'
   | 'closed';
 
-/** Adds a fact once: the same key again, after a retry or a reset, changes nothing. Data are ids, amounts and codes. */
-export async function note(tx: Sql, of: CaseId, key: string, kind: TimelineKind, data: object): Promise<void> {
-  await tx.query('insert into timeline (case_id, key, kind, data) values ($1, $2, $3, $4) on conflict (case_id, key) do nothing', [
-    of,
-    key,
-    kind,
-    JSON.stringify(data),
-  ]);
+interface Fact {
+  readonly of: CaseId;
+  readonly key: string;
+  readonly kind: TimelineKind;
+  readonly data: object;
+}
+
+/** Adds a fact once: the same key again, after a retry or a reset, changes nothing. Data are ids, amounts and codes. A transaction's facts are written at its end, in their order. */
+export const note = (tx: Sql, of: CaseId, key: string, kind: TimelineKind, data: object): Promise<void> =>
+  writeLast<Fact>(tx, writeFacts, { of, key, kind, data });
+
+async function writeFacts(tx: Sql, facts: readonly Fact[]): Promise<void> {
+  await tx.query(
+    `insert into timeline (case_id, key, kind, data)
+     select f.case_id, f.key, f.kind, f.data from unnest($1::text[], $2::text[], $3::text[], $4::jsonb[]) with ordinality as f (case_id, key, kind, data, n)
+     order by f.n on conflict (case_id, key) do nothing`,
+    [facts.map((f) => f.of), facts.map((f) => f.key), facts.map((f) => f.kind), facts.map((f) => JSON.stringify(f.data))],
+  );
 }
 
 export interface TimelineRow {
