@@ -10,7 +10,7 @@ import { deliverInbox } from '../../delivery/inbox.ts';
 import { loadPolicy } from '../../policies/load.ts';
 import type { CaseId } from '../../values/ids.ts';
 import { instant } from '../../values/instant.ts';
-import { startKit, type Kit } from './harness.ts';
+import { startKit, type HistoryEvent, type Kit } from './harness.ts';
 import { surroundings } from './surroundings.ts';
 
 let kit: Kit;
@@ -47,11 +47,8 @@ const job = async (of: CaseId) => (await kit.rows<{ run_at: Date }>('select run_
 const pass = (of: CaseId, ms: number) => kit.pool.query(`update clock_log set at = at - $2 * interval '1 millisecond' where case_id = $1`, [of, ms]);
 const told = (of: CaseId) =>
   kit.rows<{ message: string; recipient: string }>('select message, recipient from messages where case_id = $1 order by queued_at, recipient', of);
-const noted = (of: CaseId) =>
-  kit.rows<{ kind: string; data: Record<string, unknown> }>(
-    `select kind, data from timeline where case_id = $1 and kind in ('clockWarned', 'clockEscalated') order by id`,
-    of,
-  );
+const noted = (of: CaseId, kind = 'clock_%') =>
+  kit.rows<{ kind: string; data: Record<string, unknown> }>(`select kind, data from timeline where case_id = $1 and kind like $2 order by id`, of, kind);
 const task = async (of: CaseId, path = 'decide') =>
   (
     await kit.rows<{ role: string; assignee: string | null; status: string }>(
@@ -120,6 +117,83 @@ describe('a clock that a case starts', () => {
     await kit.opened(id, 'decide');
     expect(await clock(id)).toMatchObject({ status: 'running' });
     expect(await job(id)).toBeDefined();
+  });
+});
+
+describe('a case that is reset into another branch (HT6)', () => {
+  const start = (event: HistoryEvent): boolean => Boolean(event.workflowTaskCompletedEventAttributes);
+  const say = (of: CaseId, words: string) =>
+    kit.send({ source: 'upstream', eventId: `${of}-${words}`, kind: 'event', name: 'said', caseId: of, body: { words } });
+  const status = (of: CaseId, expected: string) =>
+    kit.until(
+      `clock ${expected}`,
+      () => kit.rows<{ status: string }>('select status from clocks where case_id = $1', of),
+      ([seen]) => seen?.status === expected,
+    );
+  /** A case that was told to wait and then reset, and told to stop: its clock has stopped. */
+  async function forked(): Promise<CaseId> {
+    const { id } = await kit.open('tiny', { id: `fork-${++count}`, shop: 'shop-1', script: 'fork' });
+    await status(id, 'running');
+    await say(id, 'wait');
+    await status(id, 'paused');
+    await kit.parked(id);
+    await kit.reset(id, start, 'dropped');
+    await status(id, 'running');
+    await say(id, 'stop');
+    await status(id, 'met');
+    return id;
+  }
+
+  test('sends its clocks other commands, and those count', async () => {
+    const id = await forked();
+    // Both runs' commands are kept, and the first start still counts.
+    expect((await log(id)).map(({ seq, kind }) => `${seq} ${kind}`).toSorted()).toEqual(['1 start', '1 start', '2 pause', '2 stop']);
+    const [first] = (await log(id)).filter(({ kind }) => kind === 'start').toSorted((a, b) => Number(a.at) - Number(b.at));
+    expect((await clock(id)).state).toMatchObject({ startedAt: first?.at.toISOString() });
+    expect((await noted(id, 'clock')).map(({ data }) => data['command'])).toEqual(['start', 'pause', 'stop']);
+  });
+
+  test('or none: what the run before had sent no longer counts', async () => {
+    const id = await running();
+    await kit.decide(id, 'decide', { answer: 'yes' });
+    await status(id, 'paused');
+    await say(id, 'here');
+    await status(id, 'running');
+    await kit.opened(id, 'again/decide');
+    await kit.parked(id);
+    await kit.reset(id, start, 'dropped');
+    // The decision is adopted, the words were dropped: it waits for the customer again.
+    await status(id, 'paused');
+    await say(id, 'here again');
+    await kit.decide(id, 'again/decide', { answer: 'yes' });
+    await kit.outcome(id);
+    expect(await clock(id)).toMatchObject({ status: 'met' });
+  });
+
+  test('and a record of the run before that comes late changes nothing', async () => {
+    const id = await forked();
+    const of = await kit.row(id);
+    const late = { clock: 'handle', name: 'handle', seq: 3, at: instant(Date.now()), command: { kind: 'resume', why: 'customer' } } as const;
+    await inTransaction(kit.pool, async (tx) => recordClocks(tx, await lockCase(tx, id), await policyOf(tx, of), { handle: 'T10' }, [late]));
+    expect(await clock(id)).toMatchObject({ status: 'met' });
+  });
+
+  test('tells nobody anything before it has caught up', async () => {
+    const id = await running();
+    await pass(id, 20 * hours);
+    await kit.decide(id, 'decide', { answer: 'yes' });
+    await status(id, 'paused');
+    await kit.reset(id, start, 'dropped');
+    await kit.until(
+      'the new run',
+      () => kit.row(id),
+      (row) => row.reset_runs.length === 1,
+    );
+    const due = (await job(id))?.run_at;
+    // Paused again already, or told to wait.
+    expect(due === undefined || Number(due) > Date.now()).toBe(true);
+    await status(id, 'paused');
+    expect(await told(id)).toEqual([]);
   });
 });
 

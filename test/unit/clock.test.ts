@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import type { Explanation, LocalDate, StatutoryDays } from '../../activities/calendar.ts';
 import { elapsed, explain } from '../../activities/calendar.ts';
 import type { ClockCommand, ClockDeclaration, ClockState, DueAction } from '../../activities/clock.ts';
-import { clockState, declareClock, dueActions } from '../../activities/clock.ts';
+import { clockState, declareClock, dueActions, whatStands } from '../../activities/clock.ts';
 import { loadPolicy } from '../../policies/load.ts';
 import { instant, millis, parseInstant, plus } from '../../values/instant.ts';
 import type { Instant } from '../../values/instant.ts';
@@ -434,4 +434,45 @@ test('a clock is explained in sentences, pauses and extensions included', () => 
     '2026-11-24 至 2026-11-26（每天计）计入 3 天，38 小时',
     '截止 2026-11-26 10:00:00',
   ]);
+});
+
+describe('HT6: the logs of runs that resets began', () => {
+  const entries = (run: number, from: number, commands: readonly ClockCommand['command'][]) =>
+    commands.map((command, i) => ({ run, seq: from + i, at: plus(at('2026-11-23 09:00'), run * hour + i), command }));
+
+  test('of one run stand as they are', () => {
+    const one = entries(0, 1, [start, pause('customer'), stop]);
+    expect(whatStands(one.toReversed())).toEqual(one.map(({ run: _, ...entry }) => entry));
+  });
+
+  test('of a later run count from where it was reset to, whatever the earlier one had sent there', () => {
+    const both = [...entries(0, 1, [start, pause('customer'), stop]), ...entries(1, 2, [stop])];
+    expect(whatStands(both).map(({ command }) => command)).toEqual([start, stop]);
+    expect(whatStands([...both, ...entries(2, 3, [{ kind: 'restart' }])]).map(({ command }) => command.kind)).toEqual(['start', 'stop', 'restart']);
+  });
+
+  test('keep the first instant of a start that is sent again, and take the new one of all else', () => {
+    const first = entries(0, 1, [start, pause('customer')]);
+    const again = entries(1, 1, [start, pause('customer')]);
+    expect(whatStands([...first, ...again]).map((entry) => entry.at)).toEqual([first[0]?.at, again[1]?.at]);
+  });
+
+  test('say of every position what the latest run says that had come so far', () => {
+    const runs = fc.array(fc.record({ from: fc.integer({ min: 1, max: 5 }), length: fc.integer({ min: 1, max: 5 }) }), { minLength: 1, maxLength: 4 });
+    fc.assert(
+      fc.property(runs, (all) => {
+        const logs = all.flatMap(({ from, length }, run) =>
+          entries(
+            run,
+            run === 0 ? 1 : from,
+            Array.from({ length }, () => pause(`${run}`)),
+          ),
+        );
+        for (const { seq, command } of whatStands(logs)) {
+          const latest = logs.filter((entry) => entry.seq <= seq).reduce((most, entry) => Math.max(most, entry.run), 0);
+          expect(command).toEqual(pause(`${latest}`));
+        }
+      }),
+    );
+  });
 });

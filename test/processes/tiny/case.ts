@@ -178,6 +178,14 @@ const scripts: Readonly<Record<string, Script>> = {
     await c.in('again').task('decide', {}, { clocks: ['handle'] });
     clock.stop();
   },
+  async fork(c, log) {
+    const clock = c.clock('handle');
+    clock.start();
+    const said = await c.event('said', { within: 'evidence' });
+    if (said?.words === 'wait') clock.pause('customer');
+    else clock.stop();
+    log.push((await c.task('decide', {})).form.answer);
+  },
   async poison() {
     await Promise.resolve();
     throw new TypeError('a fault of the code');
