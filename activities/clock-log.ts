@@ -97,7 +97,8 @@ async function noteCommands(tx: Sql, of: CaseId, clocks: readonly Computed[], co
     if (found === undefined) continue;
     const { kind, ...said } = command;
     const { status, deadline, provisional, refused } = found.state;
-    await note(tx, of, `clock:${clock}:${seq}:${kind}:${at}`, 'clock', {
+    // A start that is sent again keeps its first instant.
+    await note(tx, of, `clock:${clock}:${seq}:${kind}${kind === 'start' ? '' : `:${at}`}`, 'clock', {
       clock,
       policyClock: found.row.policy_clock,
       command: kind,
