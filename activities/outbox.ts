@@ -23,7 +23,8 @@ export async function sendMessage(engine: Engine, id: string): Promise<void> {
   const of = await findCase(engine.pool, row.case_id);
   const [process, message] = messageOf(engine.processes.get(of?.process ?? ''), row.message);
   if (of === undefined || process === undefined) throw new Error(`message ${id} belongs to no known case`);
-  const text = (locale: Locale): Rendered => renderMessage(process, message, row.data, locale);
+  const policy = await policyOf(engine.pool, of);
+  const text = (locale: Locale): Rendered => renderMessage(process, message, row.data, locale, policy.messages.texts);
 
   if (row.recipient !== 'customer') {
     // Departments are reached on their own board, by role and shop; who of them is on duty is the board's.
@@ -31,7 +32,7 @@ export async function sendMessage(engine: Engine, id: string): Promise<void> {
     return;
   }
   if (text('zh-CN').kind === 'marketing' && of.customer !== null) {
-    const until = await heldUntil(engine, of.customer, await policyOf(engine.pool, of), instant(Date.now()));
+    const until = await heldUntil(engine, of.customer, policy, instant(Date.now()));
     if (until === 'never') {
       await settleMessage(engine.pool, id, 'held', 'no consent, or too many already');
       return;

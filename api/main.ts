@@ -13,6 +13,7 @@ import { callDeadline, connectTemporal } from '../delivery/temporal.ts';
 import { loadPolicy } from '../policies/load.ts';
 import { callable } from '../systems/index.ts';
 import { taskQueue } from '../workflows/kit/protocol.ts';
+import { checkPolicy } from '../workflows/policy-check.ts';
 import { loadProcesses } from '../workflows/registry.ts';
 import { createApp } from './app.ts';
 import type { Delivery } from './deps.ts';
@@ -38,6 +39,9 @@ const webhookSecrets =
   };
 
 async function start(settings: Settings): Promise<void> {
+  const processes = await loadProcesses();
+  const policy = loadPolicy(settings.POLICY_FILE);
+  checkPolicy(policy, processes);
   const log = pino({ name: 'api', level: settings.LOG_LEVEL });
   const metrics = new Registry();
   collectDefaultMetrics({ register: metrics });
@@ -67,10 +71,10 @@ async function start(settings: Settings): Promise<void> {
   };
   const app = createApp({
     pool,
-    processes: await loadProcesses(),
+    processes,
     // Our own among them: a case may call it too.
     systems: callable,
-    policy: loadPolicy(settings.POLICY_FILE),
+    policy,
     delivery,
     checkToken: await tokenCheck({
       jwksUrl: settings.JWT_JWKS_URL,

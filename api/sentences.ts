@@ -3,8 +3,8 @@
  * `messages.yaml`; nothing here knows any process.
  */
 import type { TimelineFact } from '../db/timeline.ts';
-import type { Policy } from '../policies/schema.ts';
-import { clockOf, policyFor } from '../policies/lookup.ts';
+import type { Policy, Wording } from '../policies/schema.ts';
+import { clockOf, policyFor, titlesOf } from '../policies/lookup.ts';
 import type { OperationContract } from '../systems/contract.ts';
 import { parseInstant } from '../values/instant.ts';
 import { roles, type Role } from '../values/role.ts';
@@ -28,6 +28,10 @@ export interface Reader {
   readonly names: ReadonlyMap<string, string>;
   /** Policy clock (T10) → its title. */
   readonly clocks: ReadonlyMap<string, Text>;
+  /** The shop's own words for messages. */
+  readonly wording: Wording;
+  /** Codes that the policy has with their titles: a shop's own exceptions. */
+  readonly titles: Readonly<Record<string, Text>>;
 }
 
 export function readerOf(
@@ -40,7 +44,17 @@ export function readerOf(
   const values = more.policy && policyFor(more.policy, of.shop);
   const declared = values ? Object.values(process?.declaration.clocks ?? {}) : [];
   const clocks = new Map(declared.flatMap((name) => (values && Object.hasOwn(values.clocks, name) ? [[name, clockOf(values, name).title] as const] : [])));
-  return { language, process, processes, systems, input: of.input, names: more.names ?? new Map(), clocks };
+  return {
+    language,
+    process,
+    processes,
+    systems,
+    input: of.input,
+    names: more.names ?? new Map(),
+    clocks,
+    wording: values?.messages.texts ?? {},
+    titles: values ? titlesOf(values) : {},
+  };
 }
 
 export const roleTexts: Readonly<Record<Role, Text>> = {
@@ -63,11 +77,12 @@ const isRole = (code: string): code is Role => roles.some((role) => role === cod
 const own = <T>(all: Readonly<Record<string, T>> | undefined, name: string): T | undefined =>
   all !== undefined && Object.hasOwn(all, name) ? all[name] : undefined;
 
-/** A code in words: of its field first (`via.none`), of the system that speaks, of the process, of the kit, of roles; undefined when nobody has any. */
+/** A code in words: of its field first (`via.none`), of the system that speaks, of the process, of the policy, of the kit, of roles; undefined when nobody has any. */
 export function wordOf(reader: Reader, code: string, field = '', system?: string): string | undefined {
   const places: readonly (Readonly<Record<string, Text>> | undefined)[] = [
     system === undefined ? undefined : reader.systems[system]?.words,
     reader.process && textsOf(reader.process).codes,
+    reader.titles,
     textsOf(kit).codes,
     roleTexts,
   ];
@@ -284,7 +299,7 @@ function toldText(reader: Reader, { data, message }: TimelineFact): string {
   const to = roleText(reader, data['to']);
   let words: string;
   try {
-    words = process && message ? renderMessage(process, name, message.data, localeOf(reader.language)).text : name;
+    words = process && message ? renderMessage(process, name, message.data, localeOf(reader.language), reader.wording).text : name;
   } catch (error) {
     // A text of another version of the process: what can be said is that something was told.
     if (!(error instanceof RangeError)) throw error;

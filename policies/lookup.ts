@@ -1,6 +1,7 @@
 /** What a case asks of its pinned policy. */
 import type { Money } from '../values/money.ts';
 import type { Role } from '../values/role.ts';
+import type { Text } from '../values/text.ts';
 import type { ClockPolicy, Policy, PolicyValues, ReturnReason, ReturnTerms } from './schema.ts';
 
 /** The values that hold in a shop. */
@@ -36,3 +37,7 @@ export function returnTermsOf({ returns }: PolicyValues, reason: ReturnReason, c
   const { title: _, ...terms } = returns.reasons[reason];
   return { ...terms, ...(Object.hasOwn(returns.categories, category) ? returns.categories[category]?.reasons[reason] : undefined) };
 }
+
+/** Codes that a policy names in words itself, so that it may have some of its own: what is excepted from the return without a reason. */
+export const titlesOf = ({ returns }: PolicyValues): Readonly<Record<string, Text>> =>
+  Object.fromEntries(Object.entries(returns.noReasonExceptions).map(([code, { title }]) => [code, title]));

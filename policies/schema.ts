@@ -2,8 +2,8 @@
 import { z } from 'zod';
 import { ladder } from '../values/role.ts';
 import type { Duration, PlainTime } from './duration.ts';
-import { calendarNames, fits, parseDuration } from './duration.ts';
-import { oneOf } from './nearest.ts';
+import { calendarNames, durationText, fits, parseDuration } from './duration.ts';
+import { meant } from './nearest.ts';
 
 const minutesPerDay = 1440;
 
@@ -121,7 +121,7 @@ const timeZone = z.string().refine((name) => {
   } catch {
     return false;
   }
-}, 'an IANA time zone such as Asia/Shanghai');
+}, 'is no IANA time zone: write one such as Asia/Shanghai');
 
 const warnAt = z
   .array(z.number().gt(0).lt(100))
@@ -135,7 +135,12 @@ const clock = z
   .strictObject({ title, within: duration, calendar: z.enum(calendarNames), warnAt: warnAt.optional(), escalation: escalation.optional() })
   .superRefine((c, context) => {
     if (!fits(c.within, c.calendar))
-      context.addIssue({ code: 'custom', path: ['calendar'], message: `"${c.calendar}" does not count ${Object.keys(c.within).join()}` });
+      context.addIssue({
+        code: 'custom',
+        path: ['calendar'],
+        params: { other: ['within'] },
+        message: `the calendar ${c.calendar} does not count ${durationText(c.within, 'en').replace(/^\d+ /, '')}`,
+      });
     if ('ms' in c.within && c.within.ms === 0) context.addIssue({ code: 'custom', path: ['within'], message: 'must be more than nothing' });
   });
 
@@ -147,24 +152,31 @@ function parseAmount(text: string, currency: string): number {
     throw new RangeError(`"${text}" is no amount of ${currency}: write '50${decimals > 0 ? `.${'0'.repeat(decimals)}` : ''}', in quotes`);
   return Number(whole + fraction.padEnd(decimals, '0'));
 }
+const currencies = new Set(Intl.supportedValuesOf('currency'));
+const currency = z.string().refine((code) => currencies.has(code), 'an ISO 4217 code such as CNY');
 /** Currency → decimal text in the file, minor units once parsed. */
-const amounts = z.record(z.string().regex(/^[A-Z]{3}$/, 'an ISO 4217 code such as CNY'), z.string()).transform((texts, context) => {
+const amounts = z.record(currency, z.string()).transform((texts, context) => {
   const minor: Record<string, number> = {};
-  for (const [currency, text] of Object.entries(texts)) {
+  for (const [code, text] of Object.entries(texts)) {
     try {
-      minor[currency] = parseAmount(text, currency);
+      minor[code] = parseAmount(text, code);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
-      context.addIssue({ code: 'custom', path: [currency], message: error.message });
+      context.addIssue({ code: 'custom', path: [code], message: error.message });
     }
   }
   return minor;
 });
 /** Highest amount a role may decide, in minor units per currency. The manager has no limit. */
 const authority = z.strictObject({ agent: amounts, supervisor: amounts }).superRefine((limits, context) => {
-  for (const [currency, least] of Object.entries(limits.agent))
-    if ((limits.supervisor[currency] ?? Infinity) < least)
-      context.addIssue({ code: 'custom', path: ['supervisor', currency], message: 'a supervisor may not decide less than an agent' });
+  for (const [code, least] of Object.entries(limits.agent))
+    if ((limits.supervisor[code] ?? Infinity) < least)
+      context.addIssue({
+        code: 'custom',
+        path: ['supervisor', code],
+        params: { other: ['agent', code] },
+        message: 'a supervisor may not decide less than an agent',
+      });
 });
 const percent = z.number().min(0).max(100);
 const frequency = z.strictObject({ most: z.int().positive(), within: positive });
@@ -186,6 +198,11 @@ const returnTerms = {
 };
 /** What holds of a return for one reason. */
 export type ReturnTerms = Omit<PolicyValues['returns']['reasons'][ReturnReason], 'title'>;
+
+/** A message in words of our own, in one language or both. */
+const wording = z
+  .strictObject({ zh: z.exactOptional(z.string().min(1)), en: z.exactOptional(z.string().min(1)) })
+  .refine((texts) => texts.zh !== undefined || texts.en !== undefined, 'has no text: give zh, en or both');
 
 const values = {
   calendars: z.strictObject({ zone: timeZone, service: serviceHours, warehouse: workDays }),
@@ -234,7 +251,7 @@ const values = {
           context.addIssue({
             code: 'custom',
             path: ['categories', category, 'excepted'],
-            message: oneOf(`"${excepted}" is none of the noReasonExceptions`, excepted, Object.keys(noReasonExceptions)),
+            message: `"${excepted}" is none of the noReasonExceptions${meant(excepted, Object.keys(noReasonExceptions))}`,
           });
     }),
   refunds: z.strictObject({ arriveAtOnce: z.array(z.string()) }),
@@ -242,6 +259,8 @@ const values = {
   customer: z.strictObject({ linkLifetime: positive }),
   evidence: z.strictObject({ maxFiles: z.int().min(1).max(200), photo: uploads, video: uploads }),
   messages: z.strictObject({
+    // Process → message → its words; which there are, `checkPolicy` knows.
+    texts: z.record(z.string(), z.record(z.string(), wording)).default({}),
     quietHours: z.strictObject({ from: timeOfDay, to: timeOfDay }),
     caps: z.strictObject({ marketing: frequency, survey: frequency }),
   }),
@@ -259,6 +278,8 @@ const values = {
 /** The values of one shop, or of every shop that has no values of its own. */
 export const valuesSchema = z.strictObject(values);
 export type PolicyValues = z.output<typeof valuesSchema>;
+/** Words of a shop's own, by process and message. */
+export type Wording = PolicyValues['messages']['texts'];
 export type ClockPolicy = PolicyValues['clocks'][string];
 
 /** A whole policy: JSON, as stored with its version. */

@@ -2,6 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { parse, YAMLParseError } from 'yaml';
 import { z } from 'zod';
+import { meant } from '../policies/nearest.ts';
+import type { Wording } from '../policies/schema.ts';
 import { instantSchema, moneySchema } from '../values/schemas.ts';
 import type { Instant } from '../values/instant.ts';
 import type { Money } from '../values/money.ts';
@@ -70,6 +72,15 @@ export class MessagesError extends Error {
 const placeholder = /\{(\w+)\}/g;
 const placeholders = (text: string): Set<string> => new Set([...text.matchAll(placeholder)].map(([, name = '']) => name));
 
+/** How a text does not fit the data of its message: it names data that is not there, or leaves out what the reader is to be told. */
+export function misfits(text: string, data: readonly string[]): string[] {
+  const used = placeholders(text);
+  return [
+    ...[...used].filter((p) => !data.includes(p)).map((p) => `{${p}} is no data of the message${meant(p, data)}`),
+    ...data.filter((p) => !used.has(p)).map((p) => `does not use {${p}}`),
+  ];
+}
+
 function parseYaml(text: string): unknown {
   try {
     return parse(text);
@@ -103,15 +114,7 @@ export function checkMessages({ declaration, messages: yaml }: Pick<RegisteredPr
       .filter((code) => Object.hasOwn(reasons, code))
       .map((code) => `words.${code}: is a reason too`),
     ...Object.entries(messages).flatMap(([m, { data, ...text }]) =>
-      (['zh', 'en'] as const).flatMap((language) => {
-        const used = placeholders(text[language]);
-        return [
-          ...[...used].filter((p) => !Object.hasOwn(data, p)).map((p) => `messages.${m}.${language}: {${p}} is no data of the message`),
-          ...Object.keys(data)
-            .filter((p) => !used.has(p))
-            .map((p) => `messages.${m}.${language}: does not use {${p}}`),
-        ];
-      }),
+      (['zh', 'en'] as const).flatMap((language) => misfits(text[language], Object.keys(data)).map((reason) => `messages.${m}.${language}: ${reason}`)),
     ),
   ];
   if (problems.length > 0) throw new MessagesError(name, problems);
@@ -214,11 +217,24 @@ export interface Rendered {
   readonly kind: Message['kind'];
 }
 
+/** A shop's own words for a message, if it has any that fit: those of a pinned policy may be older than the message's data. */
+function wordsOf(wording: Wording, process: string, name: string, language: Language, data: readonly string[]): string | undefined {
+  const ofProcess = Object.hasOwn(wording, process) ? wording[process] : undefined;
+  const own = ofProcess && Object.hasOwn(ofProcess, name) ? ofProcess[name]?.[language] : undefined;
+  return own !== undefined && misfits(own, data).length === 0 ? own : undefined;
+}
+
 /**
- * A message of a process in the reader's language; money and moments as written there, moments in China's time.
+ * A message of a process in the reader's language, in the shop's own words where its policy has some (`messages.texts`); money and moments as written there, moments in China's time.
  * Throws RangeError, naming message and placeholder, when the message is unknown or its data is missing or of another kind.
  */
-export function renderMessage(process: RegisteredProcess, name: string, data: Readonly<Record<string, unknown>>, locale: Locale): Rendered {
+export function renderMessage(
+  process: RegisteredProcess,
+  name: string,
+  data: Readonly<Record<string, unknown>>,
+  locale: Locale,
+  wording: Wording = {},
+): Rendered {
   const { messages } = textsOf(process);
   const found = Object.hasOwn(messages, name) ? messages[name] : undefined;
   if (found === undefined) throw new RangeError(`${process.declaration.name} has no message "${name}"`);
@@ -232,8 +248,9 @@ export function renderMessage(process: RegisteredProcess, name: string, data: Re
       }
     }),
   );
+  const words = wordsOf(wording, process.declaration.name, name, languageOf(locale), Object.keys(found.data)) ?? found[languageOf(locale)];
   // A function, so that "$&" in a value is text.
-  const text = found[languageOf(locale)].replaceAll(placeholder, (_, key: string) => values.get(key) ?? '');
+  const text = words.replaceAll(placeholder, (_, key: string) => values.get(key) ?? '');
   return { text, to: found.to, kind: found.kind };
 }
 

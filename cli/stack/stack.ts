@@ -3,7 +3,10 @@ import { existsSync } from 'node:fs';
 import { mkdir, realpath } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { migrate } from '../../db/migrate.ts';
+import { loadPolicy } from '../../policies/load.ts';
 import { systems } from '../../systems/index.ts';
+import { checkPolicy } from '../../workflows/policy-check.ts';
+import { loadProcesses } from '../../workflows/registry.ts';
 import type { Environment, Say } from './cache.ts';
 import { tryLock } from './lock.ts';
 import { freePort, isFree } from './ports.ts';
@@ -69,6 +72,8 @@ async function claim(what: string, flag: string, given: number | undefined, host
 /** Brings the whole stack up and keeps it up. Throws, having ended everything it started, when it does not come up or the signal is given before. */
 export async function startStack({ folder: given, port, host, policyFile, ports, env, say }: StackOptions, signal: AbortSignal): Promise<Stack> {
   if (!existsSync(policyFile)) throw new Error(`There is no policy file ${policyFile}.`);
+  // Worker and API would refuse it too, but in their logs.
+  checkPolicy(loadPolicy(policyFile), await loadProcesses());
   await mkdir(given, { recursive: true });
   const folder = await realpath(given);
   const held = await tryLock(`data:${folder}`);

@@ -1,26 +1,26 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { durationText, fits, parseDuration } from '../../policies/duration.ts';
 import type { LoadedPolicy } from '../../policies/load.ts';
 import { loadPolicy, PolicyError } from '../../policies/load.ts';
-import { authorityFor, clockOf, policyFor, windowOf } from '../../policies/lookup.ts';
+import { authorityFor, clockOf, policyFor, returnTermsOf, titlesOf, windowOf } from '../../policies/lookup.ts';
 import type { PolicyValues } from '../../policies/schema.ts';
 import { money } from '../../values/money.ts';
+import { checkPolicy } from '../../workflows/policy-check.ts';
+import { loadProcesses } from '../../workflows/registry.ts';
+import { kit, renderMessage } from '../../workflows/texts.ts';
 
 const file = (name: string): string => fileURLToPath(new URL(`../../policies/${name}.yaml`, import.meta.url));
 const { policy, version } = loadPolicy(file('default'));
 const demo = loadPolicy(file('demo'));
 
-let folder: string;
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'policy-'));
-  // What the tests extend is the shipped policy itself.
-  writeFileSync(join(folder, 'default.yaml'), loadPolicy(file('default')).source[0]?.text ?? '');
-});
+const folder = mkdtempSync(join(tmpdir(), 'policy-'));
+// What the tests extend is the shipped policy itself.
+copyFileSync(file('default'), join(folder, 'default.yaml'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 /** Loads a text that stands beside the default policy. */
@@ -28,10 +28,11 @@ function load(text: string, name = 'own.yaml'): LoadedPolicy {
   writeFileSync(join(folder, name), text);
   return loadPolicy(join(folder, name));
 }
-/** `line:column path: reason` of every problem. */
-function problemsOf(text: string): string[] {
+/** `line:column path: reason` of every problem of a text, or of what is tried with one. */
+function problemsOf(tried: string | (() => void)): string[] {
   try {
-    load(text);
+    if (typeof tried === 'string') load(tried);
+    else tried();
   } catch (error) {
     if (error instanceof PolicyError) return error.problems.map((p) => `${p.file.slice(folder.length + 1)}:${p.line}:${p.column} ${p.path}: ${p.reason}`);
     throw error;
@@ -166,12 +167,113 @@ describe('errors name file, line, column, value and reason', () => {
     [
       'a misspelt value',
       'extends: default\nreturns:\n  evidenceRound: 3\n',
-      ['own.yaml:3:3 returns.evidenceRound: is no value of the policy; is it misspelt?'],
+      ['own.yaml:3:3 returns.evidenceRound: is no value of the policy; did you mean evidenceRounds?'],
+    ],
+    [
+      'a value that nothing is like',
+      'extends: default\nrefunds: { giveMore: true }\n',
+      ['own.yaml:2:12 refunds.giveMore: is no value of the policy; it is one of arriveAtOnce'],
     ],
     [
       'a calendar that cannot count the time',
       'extends: default\nclocks:\n  T9: { calendar: 24/7 }\n',
-      ['own.yaml:3:19 clocks.T9.calendar: "24/7" does not count workingDays'],
+      ['own.yaml:3:19 clocks.T9.calendar: the calendar 24/7 does not count working days'],
+    ],
+    [
+      'a time that the calendar from below cannot count, at the time',
+      'extends: default\nclocks:\n  T10: { within: 3 working days }\n',
+      ['own.yaml:3:18 clocks.T10.within: the calendar 24/7 does not count working days'],
+    ],
+    [
+      'an unknown calendar',
+      'extends: default\nclocks:\n  T9: { calendar: workingdays }\n',
+      ['own.yaml:3:19 clocks.T9.calendar: "workingdays" is not known here; did you mean working-days?'],
+    ],
+    ['an unknown zone', 'extends: default\ncalendars: { zone: Asia/Shangai }\n', ['own.yaml:2:20 calendars.zone: is no IANA time zone: write one such as']],
+    [
+      'a date that does not exist',
+      'extends: default\ncalendars: { service: { special: { 2026-02-30: [] } } }\n',
+      ['own.yaml:2:36 calendars.service.special.2026-02-30: the key is not a date such as 2026-10-01'],
+    ],
+    [
+      'an escalation out of order',
+      'extends: default\nescalation:\n  - { to: supervisor, after: 1h }\n  - { to: manager, after: 30m }\n',
+      ['own.yaml:2:1 escalation: steps stand in the order of their times'],
+    ],
+    [
+      'an escalation to nobody on the ladder',
+      'extends: default\nescalation: [{ to: boss, after: 0s }]\n',
+      ['own.yaml:2:20 escalation.0.to: "boss" is not known here; it is one of agent, supervisor, manager'],
+    ],
+    ['a wrong type', 'extends: default\ncases: 10m\n', ['own.yaml:2:8 cases: is "10m", not a map of values']],
+    [
+      'text where a number belongs',
+      "extends: default\nreturns:\n  evidenceRounds: 'three'\n",
+      ['own.yaml:3:19 returns.evidenceRounds: is "three", not a number'],
+    ],
+    ['a number out of bounds', 'extends: default\ncases: { inboxLimit: 5 }\n', ['own.yaml:2:22 cases.inboxLimit: is the number 5: it must be at least 10']],
+    [
+      'a percentage above all',
+      'extends: default\nreturns: { lossPercent: { scrap: 101 } }\n',
+      ['own.yaml:2:34 returns.lossPercent.scrap: is the number 101: it must be at most 100'],
+    ],
+    ['a list where one value belongs', 'extends: default\nwindows: { evidence: [3d] }\n', ['own.yaml:2:12 windows.evidence: is a list, not text']],
+    ['an emptied value', 'extends: default\nwindows:\n  evidence:\n', ['own.yaml:3:12 windows.evidence: is empty: text expected']],
+    [
+      'a window that nobody has',
+      'extends: default\nwindows: { evidense: 3d }\n',
+      ['own.yaml:2:12 windows.evidense: default.yaml has no window of this name; did you mean evidence?'],
+    ],
+    [
+      'periodic work that nobody does',
+      'extends: default\nperiodic: { sing: { every: day, at: "09:00" } }\n',
+      ['own.yaml:2:13 periodic.sing: default.yaml has no periodic work of this name; it is one of dailySummary,'],
+    ],
+    [
+      'periodic work at no known time',
+      'extends: default\nperiodic:\n  dailySummary: { every: dya }\n  weeklyReport: { at: 25:00 }\n',
+      [
+        'own.yaml:3:26 periodic.dailySummary.every: "dya" is not known here; did you mean day?',
+        'own.yaml:4:23 periodic.weeklyReport.at: "25:00" is no time of day: write 00:00 to 24:00, in quotes',
+      ],
+    ],
+    [
+      'a reason to thank for that does not exist',
+      'extends: default\nreturns:\n  thanksFor: [quality, wrongItm]\n',
+      ['own.yaml:3:24 returns.thanksFor.1: "wrongItm" is not known here; did you mean wrongItem?'],
+    ],
+    [
+      'a reason that does not exist',
+      'extends: default\nreturns:\n  reasons: { noReson: { within: 3 calendar days } }\n',
+      ['own.yaml:3:14 returns.reasons.noReson: is no value of the policy; did you mean noReason?'],
+    ],
+    [
+      'a category’s reason and term that do not exist',
+      'extends: default\nreturns:\n  categories:\n    fresh: { reasons: { qualty: {} } }\n    shoes: { reasons: { noReason: { days: 7 } } }\n',
+      [
+        'own.yaml:4:25 returns.categories.fresh.reasons.qualty: is no value of the policy; did you mean quality?',
+        'own.yaml:5:37 returns.categories.shoes.reasons.noReason.days: is no value of the policy; it is one of within, returnFreight, evidence, exceptions',
+      ],
+    ],
+    [
+      'a category’s exception that does not exist',
+      'extends: default\nreturns:\n  categories:\n    fish: { excepted: perisable }\n',
+      ['own.yaml:4:23 returns.categories.fish.excepted: "perisable" is none of the noReasonExceptions; did you mean perishable?'],
+    ],
+    [
+      'a return’s time in hours',
+      'extends: default\nreturns:\n  reasons: { quality: { within: 15d } }\n',
+      ['own.yaml:3:33 returns.reasons.quality.within: "15d" does not count from the day after signing: write "7 calendar days"'],
+    ],
+    [
+      'a type of file that is none',
+      'extends: default\nevidence: { photo: { types: [jpeg] } }\n',
+      ['own.yaml:2:30 evidence.photo.types.0: "jpeg" is not a type such as'],
+    ],
+    [
+      'words in no language',
+      'extends: default\nmessages: { texts: { a: { b: {} } } }\n',
+      ['own.yaml:2:27 messages.texts.a.b: has no text: give zh, en or both'],
     ],
     [
       'a window that needs a calendar',
@@ -183,13 +285,53 @@ describe('errors name file, line, column, value and reason', () => {
       "extends: default\nauthority: { refund: { agent: { CNY: '1.005' } } }\n",
       ['own.yaml:2:38 authority.refund.agent.CNY: "1.005" is no amount of CNY: write \'50.00\', in quotes'],
     ],
-    ['limits upside down', "extends: default\nauthority:\n  refund:\n    agent: { CNY: '3000.00' }\n", ['default.yaml:']],
+    [
+      'an amount without quotes',
+      'extends: default\nauthority: { refund: { agent: { CNY: 100.50 } } }\n',
+      ['own.yaml:2:38 authority.refund.agent.CNY: is the number 100.5, not text: write it in quotes'],
+    ],
+    [
+      'decimals of a currency that has none',
+      "extends: default\nreturns: { keepGoodsUpTo: { JPY: '500.00' } }\n",
+      ['own.yaml:2:34 returns.keepGoodsUpTo.JPY: "500.00" is no amount of JPY: write \'50\', in quotes'],
+    ],
+    [
+      'a currency that does not exist',
+      "extends: default\nreturns: { keepGoodsUpTo: { CNT: '5.00' } }\n",
+      ['own.yaml:2:29 returns.keepGoodsUpTo.CNT: the key is not an ISO 4217 code such as CNY'],
+    ],
+    [
+      'limits upside down, where they were changed',
+      "extends: default\nauthority:\n  refund:\n    agent: { CNY: '3000.00' }\n",
+      ['own.yaml:4:19 authority.refund.agent.CNY: a supervisor may not decide less than an agent'],
+    ],
+    [
+      'limits upside down in a shop only',
+      "extends: default\nauthority: { refund: { agent: { CNY: '300.00' } } }\nshops:\n  jd: { authority: { refund: { supervisor: { CNY: '299.99' } } } }\n",
+      ['own.yaml:4:51 shops.jd.authority.refund.supervisor.CNY: a supervisor may not decide less than an agent'],
+    ],
+    [
+      'a shop’s window that nobody has',
+      'extends: default\nshops:\n  tmall: { windows: { evidense: 3d } }\n',
+      ['own.yaml:3:23 shops.tmall.windows.evidense: the policy has no window of this name; did you mean evidence?'],
+    ],
+    ['a shop without values', 'extends: default\nshops:\n  tmall: 7\n', ['own.yaml:3:10 shops.tmall: must be a map of the values that differ']],
+    ['shops as a list', 'extends: default\nshops: [tmall]\n', ['own.yaml:2:1 shops: must be a map from shop to the values that differ']],
+    [
+      'what is wrong for everybody once, and what is wrong in a shop beside it',
+      'extends: default\nwindows: { evidence: soon }\nshops:\n  tmall: { windows: { parcelSent: later } }\n  jd: {}\n',
+      ['own.yaml:2:22 windows.evidence: "soon" is no duration', 'own.yaml:4:35 shops.tmall.windows.parcelSent: "later" is no duration'],
+    ],
     [
       'a shop’s value',
       'extends: default\nshops:\n  tmall:\n    windows:\n      evidence: soon\n',
       ['own.yaml:5:17 shops.tmall.windows.evidence: "soon" is no duration'],
     ],
-    ['a shop’s misspelt value', 'extends: default\nshops:\n  tmall: { window: {} }\n', ['own.yaml:3:12 shops.tmall.window: is no value of the policy']],
+    [
+      'a shop’s misspelt value',
+      'extends: default\nshops:\n  tmall: { window: {} }\n',
+      ['own.yaml:3:12 shops.tmall.window: is no value of the policy; did you mean windows?'],
+    ],
     [
       'several at once',
       'extends: default\nwindows:\n  evidence: soon\n  parcelSent: 0s\nwarnAt: [75, 50]\n',
@@ -198,9 +340,14 @@ describe('errors name file, line, column, value and reason', () => {
     [
       'a clock that lacks a part',
       'extends: default\nclocks:\n  T99:\n    within: 3d\n',
-      ['own.yaml:3:3 clocks.T99.title: is missing', 'own.yaml:3:3 clocks.T99.calendar: '],
+      [
+        'own.yaml:3:3 clocks.T99: default.yaml has no clock of this name; did you mean T9?',
+        'own.yaml:3:3 clocks.T99.title: is missing: a map of values expected',
+        'own.yaml:3:3 clocks.T99.calendar: is missing: one of 24/7, service, working-days,',
+      ],
     ],
     ['a key given twice', 'extends: default\nwindows:\n  evidence: 3d\n  evidence: 4d\n', ['own.yaml:4:3 : Map keys must be unique']],
+    ['tabs', 'extends: default\nwindows:\n\tevidence: 3d\n', ['own.yaml:3:1 : Tabs are not allowed as indentation']],
     ['broken YAML', 'extends: default\nwindows: { evidence: 3d\n', ['own.yaml:3:1 : ']],
     ['a list instead of values', '- extends: default\n', ['own.yaml:1:1 : must be a map of values']],
     ['a policy that is not there', 'extends: nothing\n', ['nothing.yaml:1:1 : cannot be read: ENOENT']],
@@ -221,6 +368,99 @@ describe('errors name file, line, column, value and reason', () => {
 
   test('all of them stand in the message', () => {
     expect(() => load('extends: default\nwindows:\n  evidence: soon\n  parcelSent: later\n')).toThrow(/own\.yaml:3:13 .*\n.*own\.yaml:4:15 /);
+  });
+});
+
+describe('the policy and the processes', () => {
+  const processes = loadProcesses();
+  const misfits = async (text: string): Promise<string[]> => {
+    const loaded = load(text);
+    const known = await processes;
+    return problemsOf(() => checkPolicy(loaded, known));
+  };
+
+  test('the default and the demo policy fit them', async () => {
+    const known = await processes;
+    for (const loaded of [loadPolicy(file('default')), demo]) expect(() => checkPolicy(loaded, known)).not.toThrow();
+  });
+
+  test('words for an unknown process or message, or with other places, are named with line and reason', async () => {
+    expect(
+      await misfits(
+        `extends: default
+messages:
+  texts:
+    return-exchnge: {}
+    kit: { caseBroken: { en: 'Case {case} is stuck' }, caseBrokn: { en: '{case}' } }
+    return-exchange:
+      rejected: { zh: '订单 {order} 未通过：{reson}', en: 'No: {order}, {reason}' }
+shops:
+  tmall:
+    messages: { texts: { return-exchange: { thanks: { zh: 谢谢 } } } }
+  jd: {}
+`,
+      ),
+    ).toEqual([
+      'own.yaml:4:5 messages.texts.return-exchnge: there is no process of this name; did you mean return-exchange?',
+      'own.yaml:5:56 messages.texts.kit.caseBrokn: kit tells no message of this name; did you mean caseBroken?',
+      'own.yaml:7:23 messages.texts.return-exchange.rejected.zh: {reson} is no data of the message; did you mean reason?',
+      'own.yaml:7:23 messages.texts.return-exchange.rejected.zh: does not use {reason}',
+      'own.yaml:10:59 shops.tmall.messages.texts.return-exchange.thanks.zh: does not use {order}',
+    ]);
+  });
+
+  test('a clock or a window that a process declares and the policy lacks is named', () => {
+    const needy = { ...kit.declaration, name: 'needy', clocks: { ours: 'T98' }, windows: ['evidence', 'naps'] };
+    expect(problemsOf(() => checkPolicy(load('extends: default\nwindows: { evidence: 7d }\n'), new Map([['needy', { ...kit, declaration: needy }]])))).toEqual([
+      expect.stringMatching(/^default\.yaml:\d+:1 clocks: has no T98, which the process needy declares$/),
+      'own.yaml:2:1 windows: has no naps, which the process needy declares',
+    ]);
+  });
+
+  test('a shop’s own words are told in its place, in each language that has some; elsewhere the process’s are', async () => {
+    const { policy: own } = load(`extends: default
+messages: { texts: { return-exchange: { withdrawn: { en: 'All shops: {order} is off.' } } } }
+shops:
+  tmall: { messages: { texts: { return-exchange: { withdrawn: { zh: '亲，订单 {order} 的申请已撤回哦～' } } } } }
+`);
+    const process = (await processes).get('return-exchange');
+    if (!process) throw new Error('no return-exchange');
+    const told = (shop: string, locale: 'zh-CN' | 'en') =>
+      renderMessage(process, 'withdrawn', { order: 'W-1' }, locale, policyFor(own, shop).messages.texts).text;
+    expect(told('tmall', 'zh-CN')).toBe('亲，订单 W-1 的申请已撤回哦～');
+    expect([told('tmall', 'en'), told('jd', 'en')]).toEqual(['All shops: W-1 is off.', 'All shops: W-1 is off.']);
+    expect(told('jd', 'zh-CN')).toBe(renderMessage(process, 'withdrawn', { order: 'W-1' }, 'zh-CN').text);
+  });
+
+  test('words of a pinned policy whose message has other data by now give way to the process’s', async () => {
+    const process = (await processes).get('return-exchange');
+    if (!process) throw new Error('no return-exchange');
+    const old = { 'return-exchange': { withdrawn: { en: 'Gone: {parcel}' } } };
+    expect(renderMessage(process, 'withdrawn', { order: 'W-1' }, 'en', old).text).toBe(renderMessage(process, 'withdrawn', { order: 'W-1' }, 'en').text);
+  });
+});
+
+describe('terms of a return', () => {
+  const { policy: own } = load(`extends: default
+returns:
+  noReasonExceptions: { hygiene: { title: { zh: 贴身用品, en: Worn next to the skin }, when: opened } }
+  categories: { intimates: { excepted: hygiene }, phones: { reasons: { noReason: { within: 3 calendar days, evidence: required } } } }
+shops:
+  mingxi: { returns: { categories: { phones: { reasons: { noReason: { within: 30 calendar days } } } }, reasons: { noReason: { returnFreight: seller } } } }
+`);
+  test('are a category’s own before everybody’s, and a shop’s before both', () => {
+    const terms = (shop: string, category: string) => {
+      const { within, returnFreight, evidence } = returnTermsOf(policyFor(own, shop), 'noReason', category);
+      return [within.calendarDays, returnFreight, evidence];
+    };
+    expect(terms('qingfan', 'cups')).toEqual([7, 'customer', 'optional']);
+    expect(terms('qingfan', 'phones')).toEqual([3, 'customer', 'required']);
+    expect(terms('mingxi', 'phones')).toEqual([30, 'seller', 'required']);
+    expect(terms('mingxi', 'constructor')).toEqual([7, 'seller', 'optional']);
+  });
+
+  test('of a shop’s own exceptions have their words in the policy', () => {
+    expect(titlesOf(own)['hygiene']).toEqual({ zh: '贴身用品', en: 'Worn next to the skin' });
   });
 });
 
