@@ -130,7 +130,8 @@ export function fieldsText(reader: Reader, value: unknown, system?: string): str
 const fieldLabel = (reader: Reader, field: string): string | undefined => wordOf(reader, `${field}:`);
 
 const isInstant = (value: string): boolean => /^\d{4}-\d\d-\d\dT/.test(value) && instantSchema.safeParse(value).success;
-const pick = (reader: Reader, zh: string, en: string): string => (reader.language === 'zh' ? zh : en);
+/** The text of the reader's language. */
+export const pick = (reader: Reader, zh: string, en: string): string => (reader.language === 'zh' ? zh : en);
 const say = (reader: Reader, of: Text, data: unknown, system?: string): string =>
   fillText(of[reader.language], data, (value, field) => valueText(reader, value, field, system));
 
@@ -249,8 +250,10 @@ export function helpText(reader: Reader, task: { readonly name: string; readonly
 const clockText = (reader: Reader, data: unknown): string => {
   const name = text(fact(data, 'clock')).split('/').at(-1) ?? '';
   const policyClock = text(fact(data, 'policyClock')) || (own(reader.process?.declaration.clocks, name) ?? '');
-  return reader.clocks.get(policyClock)?.[reader.language] ?? name;
+  return clockTitle(reader, policyClock, name);
 };
+/** A clock's title in the policy; its name where the policy has none. */
+export const clockTitle = (reader: Reader, policyClock: string, name: string): string => reader.clocks.get(policyClock)?.[reader.language] ?? name;
 const moment = (reader: Reader, at: unknown): string => valueText(reader, at);
 
 /** What a system or a caller reported, in words. */
@@ -348,7 +351,7 @@ function clockCommandText(reader: Reader, { data }: TimelineFact): string {
   }
 }
 
-function closedText(reader: Reader, { data }: TimelineFact): string {
+function closedText(reader: Reader, data: Readonly<Record<string, unknown>>): string {
   switch (data['status']) {
     case 'withdrawn':
       return pick(reader, '案件结束：已撤回', 'The case ended: withdrawn');
@@ -486,8 +489,25 @@ export function sentence(reader: Reader, row: TimelineFact): string {
     case 'broken':
       return pick(reader, '案件中断，已通知运维', 'The case stopped; operations have been told');
     case 'closed':
-      return closedText(reader, row);
+      return closedText(reader, data);
   }
+}
+
+/** Where a case stands, in one sentence. */
+export function standsText(
+  reader: Reader,
+  of: { readonly status: string; readonly stage: string | null; readonly outcome: unknown },
+  open: readonly { readonly name: string; readonly role: string; readonly context: unknown; readonly amount: unknown }[],
+): string {
+  if (of.status !== 'open') return closedText(reader, { status: of.status, outcome: of.outcome });
+  const stage =
+    of.stage === null
+      ? pick(reader, '已开立', 'opened')
+      : pick(reader, `处于“${stageText(reader, of.stage)}”阶段`, `in the stage "${stageText(reader, of.stage)}"`);
+  const waits = open.map((task) =>
+    pick(reader, `等待${roleText(reader, task.role)}：${taskText(reader, task)}`, `waits for the ${roleText(reader, task.role)}: ${taskText(reader, task)}`),
+  );
+  return [pick(reader, `办理中，${stage}`, `Under way, ${stage}`), ...waits].join(pick(reader, '；', '; '));
 }
 
 /** Ids of people that rows speak of. */

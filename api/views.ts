@@ -127,17 +127,6 @@ export function caseView(row: CaseRow, temporalUi?: { readonly url: string; read
   };
 }
 
-export const clockSchema = z
-  .object({
-    clock: z.string(),
-    name: z.string(),
-    policyClock: z.string().describe('T1 … T17, L1'),
-    status: z.string(),
-    deadline: at.nullable(),
-    provisional: z.boolean().describe('A year on the way is not published yet; the deadline may move'),
-  })
-  .meta({ id: 'Clock' });
-
 export const entrySchema = z
   .object({
     id: z.int(),

@@ -85,6 +85,15 @@ export interface TimelineFact extends TimelineRow {
   } | null;
 }
 
+/** The stages of a case as it entered them. Served by index timeline_of_case: a case has few rows. */
+export async function stagesOf(sql: Sql, of: CaseId): Promise<{ stage: string; at: Date }[]> {
+  const { rows } = await sql.query<{ stage: string; at: Date }>(
+    `select data->>'stage' as stage, at from timeline where case_id = $1 and kind = 'stage' order by id`,
+    [of],
+  );
+  return rows;
+}
+
 /**
  * A page of a case's timeline in order, after a row id, in one statement: the page by index timeline_of_case, all else by primary key.
  * A state that also entered the case as an event is one fact, and the event tells it.

@@ -1,13 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
+import { approvedOf, moneyOf } from '../../db/account.ts';
 import { findCase, idOf, listCases, openCase, type CaseRow, type Difference, lockCase } from '../../db/cases.ts';
+import { clocksOf } from '../../db/clocks.ts';
 import { storeInbound, type Stored } from '../../db/inbox.ts';
 import { namesOf, serves, type Person } from '../../db/people.ts';
 import { pinnedPolicy } from '../../db/policies.ts';
 import { inTransaction, type Sql } from '../../db/pool.ts';
 import { open, ownerOf, seal } from '../../db/sealed.ts';
 import { askRedo, tasksOfCase } from '../../db/tasks.ts';
-import { note, timelineOf } from '../../db/timeline.ts';
+import { note, stagesOf, timelineOf } from '../../db/timeline.ts';
 import { settleLate } from '../../delivery/late.ts';
 import { policyFor } from '../../policies/lookup.ts';
 import { contentHash } from '../../values/hash.ts';
@@ -15,15 +17,18 @@ import type { CaseId } from '../../values/ids.ts';
 import { instant } from '../../values/instant.ts';
 import { freeText, instantSchema } from '../../values/schemas.ts';
 import { manifestOf } from '../../workflows/registry.ts';
+import { accountSchema, accountView, moneyOperations } from '../account.ts';
 import type { Bringing } from '../bringing.ts';
+import { clockSchema, clockView, peopleOf } from '../clocks.ts';
 import type { AppDeps } from '../deps.ts';
+import { caseDiagram, caseDiagramSchema } from '../diagram.ts';
 import { fieldErrors } from '../fields.ts';
 import { inLanguage, inLanguageOf, type Language } from '../language.ts';
 import { page, paging } from '../paging.ts';
 import { Problem } from '../problems.ts';
 import { route, type Route } from '../route.ts';
-import { peopleIn, readerOf } from '../sentences.ts';
-import { caseLink, caseSchema, caseView, clockSchema, delivery, entrySchema, entryView, pageOf, taskLink, taskSchema, taskView } from '../views.ts';
+import { peopleIn, readerOf, standsText } from '../sentences.ts';
+import { caseLink, caseSchema, caseView, delivery, entrySchema, entryView, pageOf, taskLink, taskSchema, taskView, textSchema } from '../views.ts';
 import { part, type Parted } from '../words.ts';
 import { processNamed, processParam } from './processes.ts';
 
@@ -55,7 +60,16 @@ function parted(schema: z.ZodType, value: unknown, prefix: string, language: Lan
 }
 
 const openedReply = z.object({ case: caseSchema, delivery });
-const fullCase = caseSchema.extend({ tasks: z.array(taskSchema).describe('Open ones'), clocks: z.array(clockSchema) }).meta({ id: 'FullCase' });
+const fullCase = caseSchema
+  .extend({
+    title: textSchema.describe("The process's"),
+    text: z.string().describe('Where it stands, in the language of the request'),
+    tasks: z.array(taskSchema).describe('Open ones'),
+    clocks: z.array(clockSchema),
+    money: accountSchema,
+    diagram: caseDiagramSchema,
+  })
+  .meta({ id: 'FullCase' });
 const arrival = z.object({
   became: z.string().describe('`taken`: the case has it or will get it; `note`, `start:<case>`: it came after the case had ended'),
   delivery: delivery.optional(),
@@ -64,6 +78,25 @@ const arrival = z.object({
 export function caseRoutes(deps: AppDeps, bringing: Bringing): Route[] {
   const { pool, processes, systems, policy, master, temporalUi } = deps;
   const view = (row: CaseRow) => caseView(row, temporalUi);
+  const moves = moneyOperations(systems);
+
+  /** What a case's own page shows beside its row. The same number of statements whatever the case holds: one for each table that it reads. */
+  async function fullView(row: CaseRow, language: Language) {
+    const policy = await pinnedPolicy(pool, row.manifest.policy);
+    const [tasks, clocks, stages] = [await tasksOfCase(pool, row.id), await clocksOf(pool, row.id), await stagesOf(pool, row.id)];
+    const [moved, approved] = [await moneyOf(pool, row.id, moves), await approvedOf(pool, row.id)];
+    const reader = readerOf(row, deps, language, { policy, names: await namesOf(pool, peopleOf(clocks)) });
+    const open = tasks.filter((task) => task.status === 'open');
+    const declaration = processes.get(row.process)?.declaration;
+    return {
+      title: declaration?.title ?? { zh: row.process, en: row.process },
+      text: standsText(reader, row, open),
+      tasks: open.map((task) => taskView(task, deps)),
+      clocks: clocks.map((clock) => clockView(clock, policyFor(policy, row.shop), instant(Date.now()), reader)),
+      money: accountView(moved, approved, reader),
+      diagram: declaration ? caseDiagram(declaration, row, stages, tasks, reader) : { nodes: [], edges: [] },
+    };
+  }
 
   return [
     route({
@@ -136,14 +169,14 @@ export function caseRoutes(deps: AppDeps, bringing: Bringing): Route[] {
       method: 'get',
       path: '/v1/cases/{id}',
       tag: 'Cases',
-      summary: 'Where a case stands: its stage, open tasks and clocks',
+      summary: 'Where a case stands: its stage, open tasks, clocks, money and diagram',
       params: caseParam,
+      query: z.strictObject(inLanguageOf),
       replies: { 200: { description: 'The case', schema: fullCase } },
       problems: ['caseNotFound'],
-      run: async ({ params, person }) => {
+      run: async ({ params, person, language }) => {
         const row = await caseFor(pool, person, params.id);
-        const tasks = (await tasksOfCase(pool, row.id)).filter((task) => task.status === 'open').map((task) => taskView(task, deps));
-        return { status: 200, body: { ...view(row), tasks, clocks: await clocksOf(pool, row.id) } };
+        return { status: 200, body: { ...view(row), ...(await fullView(row, language)) } };
       },
     }),
     route({
@@ -359,12 +392,4 @@ const differing = (differences: readonly Difference[]): readonly Difference[] =>
 export async function whatBecame(sql: Sql, stored: Extract<Stored, { status: 'stored' | 'duplicate' }>): Promise<string> {
   const { rows } = await sql.query<{ became: string | null }>('select became from inbox where id = $1', [stored.id]);
   return rows[0]?.became ?? 'taken';
-}
-
-async function clocksOf(sql: Sql, id: CaseId): Promise<z.output<typeof clockSchema>[]> {
-  const { rows } = await sql.query<{ clock: string; name: string; policy_clock: string; status: string; deadline: Date | null; provisional: boolean }>(
-    'select clock, name, policy_clock, status, deadline, provisional from clocks where case_id = $1 order by clock',
-    [id],
-  );
-  return rows.map(({ policy_clock: policyClock, deadline, ...rest }) => ({ ...rest, policyClock, deadline: deadline && instant(deadline) }));
 }

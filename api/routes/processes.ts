@@ -2,9 +2,12 @@ import { z } from 'zod';
 import type { ProcessDeclaration, TaskDeclaration } from '../../workflows/kit/declare.ts';
 import type { Processes, RegisteredProcess } from '../../workflows/registry.ts';
 import type { AppDeps } from '../deps.ts';
+import { diagramOf, diagramSchema, mermaidOf } from '../diagram.ts';
 import { builtIn } from '../forms.ts';
+import { inLanguageOf } from '../language.ts';
 import { Problem } from '../problems.ts';
 import { route, type Route } from '../route.ts';
+import { readerOf, type Reader } from '../sentences.ts';
 import { textSchema } from '../views.ts';
 
 export const processParam = z.object({ process: z.string().min(1).max(100).meta({ example: 'return-exchange' }) });
@@ -26,7 +29,8 @@ const detailSchema = summarySchema
     clocks: z.record(z.string(), z.string()).describe('Name → clock of the policy'),
     windows: z.array(z.string()),
     outcome: jsonSchema,
-    diagram: z.string().describe('Mermaid'),
+    diagram: diagramSchema,
+    mermaid: z.string().describe('The diagram as Mermaid text'),
   })
   .meta({ id: 'Process' });
 
@@ -40,16 +44,8 @@ const summary = ({ name, title, stages }: ProcessDeclaration): z.output<typeof s
 /** What a schema takes, as JSON Schema; personal texts are marked, so that a client can treat them so. */
 export const asJsonSchema = (schema: z.ZodType): Record<string, unknown> => z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
 
-/** Stages in their declared order; a case may go back. */
-const diagram = ({ stages }: ProcessDeclaration): string =>
-  [
-    'stateDiagram-v2',
-    `  [*] --> ${stages[0] ?? 'open'}`,
-    ...stages.slice(1).map((stage, i) => `  ${stages[i]} --> ${stage}`),
-    `  ${stages.at(-1) ?? 'open'} --> [*]`,
-  ].join('\n');
-
-function detail(declaration: ProcessDeclaration): z.output<typeof detailSchema> {
+function detail({ declaration }: RegisteredProcess, reader: Reader): z.output<typeof detailSchema> {
+  const diagram = diagramOf(declaration, reader);
   const asked: Readonly<Record<string, TaskDeclaration>> = { ...declaration.tasks, ...builtIn };
   const tasks = Object.entries(asked).map(
     ([name, { title, role, notBy = [], form }]) =>
@@ -76,11 +72,12 @@ function detail(declaration: ProcessDeclaration): z.output<typeof detailSchema> 
     clocks: { ...declaration.clocks },
     windows: [...declaration.windows],
     outcome: asJsonSchema(declaration.outcome),
-    diagram: diagram(declaration),
+    diagram,
+    mermaid: mermaidOf(diagram),
   };
 }
 
-export const processRoutes = ({ processes }: AppDeps): Route[] => [
+export const processRoutes = ({ processes, ...deps }: AppDeps): Route[] => [
   route({
     id: 'listProcesses',
     method: 'get',
@@ -97,8 +94,12 @@ export const processRoutes = ({ processes }: AppDeps): Route[] => [
     tag: 'Processes',
     summary: 'What a process takes and asks: input, forms and events as JSON Schema, stages, clocks, windows',
     params: processParam,
+    query: z.strictObject(inLanguageOf),
     replies: { 200: { description: 'The process', schema: detailSchema } },
     problems: ['unknownProcess'],
-    run: ({ params }) => ({ status: 200, body: detail(processNamed(processes, params.process).declaration) }),
+    run: ({ params, language }) => {
+      const found = processNamed(processes, params.process);
+      return { status: 200, body: detail(found, readerOf({ process: params.process, shop: '' }, { ...deps, processes }, language)) };
+    },
   }),
 ];

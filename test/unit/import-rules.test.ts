@@ -134,7 +134,12 @@ const rooms: Record<string, { readonly file: string; readonly may: readonly stri
   'the calendar’s route': {
     file: 'api/routes/calendar.ts',
     may: ['../../activities/calendar.ts', '../../policies/duration.ts', '../route.ts'],
-    mayNot: ['../../activities/clock.ts', '../../worker/main.ts'],
+    mayNot: ['../../activities/clock-log.ts', '../../worker/main.ts'],
+  },
+  'clocks as people see them': {
+    file: 'api/clocks.ts',
+    may: ['../activities/clock.ts', '../activities/calendar.ts'],
+    mayNot: ['../activities/clock-log.ts', '../activities/effects.ts'],
   },
   'the worker': { file: 'worker/main.ts', may: ['../activities/effects.ts', '@temporalio/worker'], mayNot: ['express', '../api/main.ts'] },
   'the command line': { file: 'cli/start.ts', may: ['../db/migrate.ts', 'node:fs'], mayNot: ['../test/run.ts'] },

@@ -4,6 +4,8 @@ import type { Role } from '../../values/role.ts';
 
 export interface TaskDeclaration {
   readonly title: { readonly zh: string; readonly en: string };
+  /** The stage that it belongs to in the diagram of the process; a test holds that each has one. */
+  readonly stage?: string;
   /** What the person decides. Words people write are `freeText()`: they stay in Postgres and never enter a history. */
   readonly form: z.ZodType;
   /** Who decides; absent when the body routes by amount or names the role. */

@@ -67,6 +67,7 @@ export const returnExchange = defineProcess({
   tasks: {
     review: {
       title: { zh: '审核退换货申请', en: 'Review the request' },
+      stage: 'review',
       role: 'agent',
       form: z.discriminatedUnion('decision', [
         z.strictObject({
@@ -81,6 +82,7 @@ export const returnExchange = defineProcess({
     },
     receiptProblem: {
       title: { zh: '核对异常包裹', en: 'Look into a parcel that does not match' },
+      stage: 'inspection',
       role: 'warehouse',
       form: z.strictObject({
         units: z
@@ -93,6 +95,7 @@ export const returnExchange = defineProcess({
     },
     parcelTrouble: {
       title: { zh: '处理寄回途中出问题的包裹', en: 'See to a parcel that did not reach us' },
+      stage: 'parcel',
       role: 'agent',
       form: z.strictObject({
         decision: z.enum(['newLabel', 'wait', 'asReceived', 'end']).meta({
@@ -103,6 +106,7 @@ export const returnExchange = defineProcess({
     },
     inspect: {
       title: { zh: '逐件质检', en: 'Inspect each unit' },
+      stage: 'inspection',
       role: 'quality',
       form: z.strictObject({
         units: z
@@ -121,11 +125,13 @@ export const returnExchange = defineProcess({
     },
     ruleUnit: {
       title: { zh: '裁定存疑商品', en: 'Rule on a unit that inspection was unsure of' },
+      stage: 'inspection',
       role: 'supervisor',
       form: z.discriminatedUnion('verdict', [accepted.extend({ note: freeText() }), rejected.extend({ note: freeText() })]),
     },
     approveRefund: {
       title: { zh: '审批退款', en: 'Approve a refund above the limit' },
+      stage: 'settlement',
       form: z.discriminatedUnion('decision', [
         z.strictObject({ decision: z.literal('approve'), note: freeText() }),
         z.strictObject({ decision: z.literal('refuse'), note: freeText() }),
@@ -134,11 +140,13 @@ export const returnExchange = defineProcess({
     },
     choose: {
       title: { zh: '选择处理方式', en: 'Choose what happens instead' },
+      stage: 'inspection',
       role: 'customer',
       form: z.strictObject({ choice: z.enum(['refund', 'again']).meta({ description: 'The money instead; or we look for the goods once more' }) }),
     },
     otherRoute: {
       title: { zh: '退款原路失败，另选途径', en: 'Find another route for a refund that failed' },
+      stage: 'settlement',
       role: 'finance',
       form: z.strictObject({
         via: z
