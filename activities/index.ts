@@ -183,9 +183,13 @@ async function closeCase(engine: Engine, tx: Sql, request: CloseCaseRequest): Pr
   nowLocked(tx, closed);
   await closeAllTasks(tx, of);
   await abandonClocks(tx, closed, await policyOf(tx, closed), instant(Date.now()));
-  await tx.query(`update inbox set became = case when kind = 'event' then 'late' else 'note' end where case_id = $1 and seen_at is null and became is null`, [
-    of,
-  ]);
+  // What the case saw and had no use for is late too, where a process of its own takes it on: a parcel that came while its case was settling.
+  const followed = Object.entries(engine.processes.get(closed.process)?.declaration.events ?? {}).flatMap(([name, e]) => (e.afterEnd === 'note' ? [] : [name]));
+  await tx.query(
+    `update inbox set became = case when kind = 'event' then 'late' else 'note' end
+     where case_id = $1 and became is null and (seen_at is null or (kind = 'event' and id = any ($2::bigint[]) and name = any ($3)))`,
+    [of, request.left ?? [], followed],
+  );
   const successors = await settleLate(tx, engine.processes, of);
   if (closed.status === 'broken') await tellBroken(tx, closed);
   const { reset } = request.pending;

@@ -1,36 +1,17 @@
 /** A return, branch by branch, on a Temporal that skips time: every window, every point of withdrawal, and what is taken back in which order. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import type { CaseId } from '../../values/ids.ts';
-import { timeSkipping } from '../stack/env.ts';
-import type { Kit } from './harness.ts';
-import { cny, day, returnsOf, startReturns } from './returns.ts';
-import { surroundings } from './surroundings.ts';
+import { cny, day, returnsInTime, type ReturnsInTime } from './returns.ts';
 
-let world: TestWorkflowEnvironment;
-let kit: Kit;
-let couriers = 0;
-let r: ReturnType<typeof returnsOf>;
+let world: ReturnsInTime;
+let kit: ReturnsInTime['kit'];
+let r: ReturnsInTime['r'];
+let pass: ReturnsInTime['pass'];
 beforeAll(async () => {
-  world = await timeSkipping();
-  kit = await startReturns({ ...(await surroundings()), temporal: { address: world.address, namespace: 'default', skipsTime: true } });
-  r = returnsOf(kit, () => world.currentTimeMs());
+  world = await returnsInTime();
+  ({ kit, r, pass } = world);
 });
-afterAll(async () => {
-  await kit.stop();
-  await world.teardown();
-});
-
-/** Moves time on, once the case waits for it: a window that opens while time is skipped would count from the other end. */
-async function pass(of: CaseId, ms: number): Promise<void> {
-  const pending = async () =>
-    (await kit.history(of)).reduce(
-      (so, e) => so + (e.timerStartedEventAttributes ? 1 : e.timerFiredEventAttributes || e.timerCanceledEventAttributes ? -1 : 0),
-      0,
-    );
-  await kit.until(`a timer of ${of}`, pending, (timers) => timers > 0);
-  await world.sleep(ms);
-}
+afterAll(() => world.stop());
 
 describe('a return that is refunded', () => {
   test('runs from the request to the money, and tells the customer every stage', async () => {
@@ -40,7 +21,8 @@ describe('a return that is refunded', () => {
     await r.isTold(id, 'refundAccepted');
     await r.refundState(id, 'arrived');
     expect(await kit.outcome(id)).toEqual({ result: 'refunded', amount: cny(10_000) });
-    expect(await r.told(id)).toEqual([
+    const told = await r.told(id);
+    expect(told.filter((m) => m !== 'thanks')).toEqual([
       'received',
       'sendGoods',
       'parcelArrived',
@@ -50,10 +32,11 @@ describe('a return that is refunded', () => {
       'refundAccepted',
       'refundArrived',
     ]);
+    expect(told).toContain('thanks');
     expect(await r.refundsOf(id)).toEqual([{ payment: 'p1', minor: 10_000, via: 'original', state: 'arrived' }]);
     expect(await r.undone(id)).toEqual([]);
     expect(await r.allowanceOf(id)).toEqual(['used']);
-    expect(await r.clocksOf(id)).toEqual({ handle: 'met', refundDue: 'met', 'p1/route-1/arrival': 'met' });
+    expect(await r.clocksOf(id)).toEqual({ handle: 'met', refundDue: 'met', 'money/p1/route-1/arrival': 'met' });
     expect(
       (await kit.rows<{ stage: string }>(`select data->>'stage' as stage from timeline where case_id = $1 and kind = 'stage' order by id`, id)).map(
         (r) => r.stage,
@@ -70,14 +53,14 @@ describe('a return that is refunded', () => {
       ],
     });
     await r.inspect(id, units.map(r.accept));
-    await r.refundState(id, 'arrived', 'p2/route-1/refund');
-    await r.refundState(id, 'arrived', 'p1/route-1/refund');
+    await r.refundState(id, 'arrived', 'money/p2/route-1/refund');
+    await r.refundState(id, 'arrived', 'money/p1/route-1/refund');
     expect(await kit.outcome(id)).toEqual({ result: 'refunded', amount: cny(10_000) });
     expect((await r.refundsOf(id)).map((r) => [r.payment, r.minor])).toEqual([
       ['p1', 6_000],
       ['p2', 4_000],
     ]);
-    expect(Object.keys(await r.clocksOf(id)).sort()).toEqual(['handle', 'p1/route-1/arrival', 'refundDue']);
+    expect(Object.keys(await r.clocksOf(id)).sort()).toEqual(['handle', 'money/p1/route-1/arrival', 'refundDue']);
   });
 
   test('without a fault of ours is less our label, and says so to the customer', async () => {
@@ -110,14 +93,14 @@ describe('a return that is refunded', () => {
     const { id, units } = await r.toInspection();
     await r.inspect(id, units.map(r.accept));
     await r.refundState(id, 'failed');
-    await r.decide(id, 'p1/route-1/otherRoute', { via: 'transfer' }, 'qian', 'finance');
-    await r.refundState(id, 'arrived', 'p1/route-2/refund');
+    await r.decide(id, 'money/p1/route-1/otherRoute', { via: 'transfer' }, 'qian', 'finance');
+    await r.refundState(id, 'arrived', 'money/p1/route-2/refund');
     expect(await kit.outcome(id)).toEqual({ result: 'refunded', amount: cny(10_000) });
     expect(await r.refundsOf(id)).toEqual([
       { payment: 'p1', minor: 10_000, via: 'original', state: 'failed' },
       { payment: 'p1', minor: 10_000, via: 'transfer', state: 'arrived' },
     ]);
-    expect((await r.told(id)).slice(-4)).toEqual(['refundSubmitted', 'refundFailed', 'refundSubmitted', 'refundArrived']);
+    expect((await r.told(id)).filter((m) => m !== 'thanks').slice(-4)).toEqual(['refundSubmitted', 'refundFailed', 'refundSubmitted', 'refundArrived']);
   });
 
   test('by somebody else meanwhile is not refunded again: what is left is, and finance closes what finance refuses', async () => {
@@ -135,7 +118,7 @@ describe('a return that is refunded', () => {
     // The other unit has gone missing: the warehouse refuses to send it.
     await kit.pool.query(`update sandbox.units set disposition = 'scrap' where unit_id = $1`, [pan]);
     await r.inspect(id, [r.accept(cup)]);
-    await r.decide(id, 'others/send-back!repair-1', { action: 'giveUp' }, 'li', 'supervisor');
+    await r.decide(id, 'goods/others/send-back!repair-1', { action: 'giveUp' }, 'li', 'supervisor');
     await r.refundState(id, 'arrived');
     expect(await kit.outcome(id)).toEqual({ result: 'refunded', amount: cny(10_000) });
     expect((await kit.row(id)).status).toBe('completed');
@@ -148,12 +131,12 @@ describe('a return that is refunded', () => {
     await r.inspect(id, units.map(r.accept));
     await r.answerOf(id, 'payments');
     await kit.pool.query(`update sandbox.payments set refunded = 10000 where order_id = (select order_id from cases where id = $1)`, [id]);
-    await kit.opened(id, 'p1/route-1/otherRoute');
+    await kit.opened(id, 'money/p1/route-1/otherRoute');
     kit.fault('finance', {});
     expect(await kit.rows(`select context->>'problem' as problem from tasks where case_id = $1 and name = 'otherRoute'`, id)).toEqual([
       { problem: 'abovePayment' },
     ]);
-    await r.decide(id, 'p1/route-1/otherRoute', { via: 'none' }, 'qian', 'finance');
+    await r.decide(id, 'money/p1/route-1/otherRoute', { via: 'none' }, 'qian', 'finance');
     expect(await kit.outcome(id)).toEqual({ result: 'refunded', amount: cny(0) });
   });
 });
@@ -225,7 +208,7 @@ describe('the review', () => {
     const orderId = await r.buy({ lines: [['cup', 3, 5_000]] });
     const cases = await Promise.all(Array.from({ length: 8 }, () => r.ask(orderId)));
     await Promise.all(cases.map((id) => r.decide(id, 'review-1/review', r.approve())));
-    const held = () => kit.rows<{ id: CaseId }>(`select case_id as id from effects where case_id = any($1) and path = 'label'`, cases);
+    const held = () => kit.rows<{ id: CaseId }>(`select case_id as id from effects where case_id = any($1) and path = 'label-1/label'`, cases);
     const ended = () => kit.rows<{ outcome: unknown }>(`select outcome from cases where id = any($1) and status = 'completed'`, cases);
     await kit.until(
       'all answered',
@@ -257,7 +240,7 @@ describe('the parcel', () => {
     await pass(id, 10 * day + 1000);
     expect(await kit.outcome(id)).toEqual({ result: 'expired' });
     expect(await r.told(id)).toEqual(['received', 'sendGoods', 'expired']);
-    expect(await r.undone(id)).toEqual(['label', 'allowance']);
+    expect(await r.undone(id)).toEqual(['label-1/label', 'allowance', 'tally']);
     expect(await r.allowanceOf(id)).toEqual(['released']);
     expect(await kit.rows('select cancelled from sandbox.labels where tracking_no = $1', trackingNo)).toEqual([{ cancelled: true }]);
   });
@@ -269,7 +252,7 @@ describe('the parcel', () => {
     await r.isTold(id, 'sendGoods');
     await r.scan(trackingNo, 'inTransit');
     await pass(id, 10 * day + 1000);
-    await r.answerOf(id, 'parcel-1/parcel');
+    await r.answerOf(id, `parcel-1/${trackingNo}/parcel`);
     await r.receive(trackingNo);
     await kit.opened(id, 'inspect');
   });
@@ -277,13 +260,14 @@ describe('the parcel', () => {
   test('that a carrier lost ends with the second window', async () => {
     const id = await r.ask(await r.buy());
     await r.decide(id, 'review-1/review', r.approve());
-    await r.scan(await r.label(id), 'inTransit');
+    const trackingNo = await r.label(id);
+    await r.scan(trackingNo, 'inTransit');
     await r.isTold(id, 'sendGoods');
     await pass(id, 10 * day + 1000);
-    await r.answerOf(id, 'parcel-1/parcel');
+    await r.answerOf(id, `parcel-1/${trackingNo}/parcel`);
     await pass(id, 10 * day + 1000);
     expect(await kit.outcome(id)).toEqual({ result: 'expired' });
-    expect(await r.undone(id)).toEqual(['label', 'allowance']);
+    expect(await r.undone(id)).toEqual(['label-1/label', 'allowance', 'tally']);
   });
 
   test('by the customer’s own courier: our label is void, and for our fault we pay the courier up to the policy', async () => {
@@ -291,14 +275,12 @@ describe('the parcel', () => {
     await r.decide(id, 'review-1/review', r.approve());
     await r.label(id);
     await r.isTold(id, 'sendGoods');
-    const own = `YT${++couriers}`;
-    await r.tell(id, 'ownCourier', { trackingNo: own, freight: cny(1_500) });
-    await r.expected(own);
+    const own = await r.ownCourier(id, 1_500);
     await r.isTold(id, 'courierNoted');
     await r.inspect(id, (await r.receive(own)).map(r.accept));
     await r.refundState(id, 'arrived');
     expect(await kit.outcome(id)).toEqual({ result: 'refunded', amount: cny(10_000) });
-    expect(await r.undone(id)).toEqual(['label']);
+    expect(await r.undone(id)).toEqual(['label-1/label']);
     expect(await kit.rows('select amount::int from sandbox.payouts where case_ref = $1', id)).toEqual([{ amount: 1_200 }]);
     expect(await r.told(id)).toContain('freightPaid');
   });
@@ -350,7 +332,7 @@ describe('the parcel', () => {
     const { id } = await r.toInspection({}, {}, []);
     await r.decide(id, 'receiptProblem', { units: [] }, 'chen', 'warehouse');
     expect(await kit.outcome(id)).toEqual({ result: 'rejected', reason: 'emptyParcel' });
-    expect(await r.undone(id)).toEqual(['label', 'allowance']);
+    expect(await r.undone(id)).toEqual(['label-1/label', 'allowance', 'tally']);
     expect(await kit.executions(id, 'warehouse')).toEqual({});
   });
 });
@@ -360,7 +342,7 @@ describe('inspection', () => {
     const { id, units } = await r.toInspection();
     await r.inspect(id, units.map(r.reject));
     expect(await kit.outcome(id)).toEqual({ result: 'rejected', reason: 'inspection' });
-    expect(await r.undone(id)).toEqual(['label', 'allowance']);
+    expect(await r.undone(id)).toEqual(['label-1/label', 'allowance', 'tally']);
     expect((await r.told(id)).slice(-3)).toEqual(['inspected', 'goodsGoingBack', 'rejected']);
     expect(await r.refundsOf(id)).toEqual([]);
     expect(await r.clocksOf(id)).toEqual({ handle: 'met', refundDue: 'stopped' });
@@ -401,7 +383,7 @@ describe('approval', () => {
     await r.inspect(id, units.map(r.accept));
     await r.decide(id, 'approveRefund', { decision: 'refuse' }, 'li', 'supervisor');
     expect(await kit.outcome(id)).toEqual({ result: 'rejected', reason: 'notApproved' });
-    expect(await r.undone(id)).toEqual(['label', 'allowance']);
+    expect(await r.undone(id)).toEqual(['label-1/label', 'allowance', 'tally']);
     expect(await r.allowanceOf(id)).toEqual(['released']);
     expect(await kit.rows('select sent_back_by is not null as back from sandbox.units where unit_id = any($1)', units)).toEqual([{ back: true }]);
     expect(await r.refundsOf(id)).toEqual([]);
@@ -447,7 +429,7 @@ describe('withdrawal (EF5)', () => {
     await r.isTold(id, 'sendGoods');
     await r.withdraw(id);
     expect(await kit.outcome(id)).toEqual({ result: 'withdrawn' });
-    expect(await r.undone(id)).toEqual(['label', 'allowance']);
+    expect(await r.undone(id)).toEqual(['label-1/label', 'allowance', 'tally']);
     expect(await r.told(id)).toEqual(['received', 'sendGoods', 'withdrawn']);
   });
 
@@ -470,13 +452,13 @@ describe('withdrawal (EF5)', () => {
     await r.decide(id, 'review-1/review', r.approve());
     await r.label(id);
     await r.isTold(id, 'sendGoods');
-    await r.tell(id, 'ownCourier', { trackingNo: `YT${++couriers}` });
+    await r.ownCourier(id);
     await r.isTold(id, 'courierNoted');
     await r.withdraw(id);
     await r.isTold(id, 'withdrawnWithGoods');
     await pass(id, 10 * day + 1000);
     expect(await kit.outcome(id)).toEqual({ result: 'withdrawn' });
-    expect(await r.undone(id)).toEqual(['label', 'allowance']);
+    expect(await r.undone(id)).toEqual(['label-1/label', 'allowance', 'tally']);
   });
 
   test.each(['inspect', 'approveRefund'])('while %s is open sends back the goods that are here', async (task) => {
@@ -486,8 +468,8 @@ describe('withdrawal (EF5)', () => {
     await kit.opened(id, task);
     await r.withdraw(id);
     expect(await kit.outcome(id)).toEqual({ result: 'withdrawn' });
-    expect(await r.undone(id)).toEqual(['label', 'allowance']);
-    expect(await kit.executions(id, 'warehouse')).toMatchObject({ [`withdrawn/${await r.label(id)}/send-back`]: 1 });
+    expect(await r.undone(id)).toEqual(['label-1/label', 'allowance', 'tally']);
+    expect(await kit.executions(id, 'warehouse')).toMatchObject({ 'withdrawn/send-back': 1 });
     expect(await kit.rows('select sent_back_by is not null as back from sandbox.units where unit_id = any($1)', units)).toEqual([{ back: true }]);
     expect(await r.allowanceOf(id)).toEqual(['released']);
   });
@@ -495,7 +477,7 @@ describe('withdrawal (EF5)', () => {
   test('once the refund is under way is refused, and the customer is refunded', async () => {
     const { id, units } = await r.toInspection();
     await r.inspect(id, units.map(r.accept));
-    await r.answerOf(id, 'p1/route-1/refund');
+    await r.answerOf(id, 'money/p1/route-1/refund');
     await r.isTold(id, 'refundSubmitted');
     await r.withdraw(id);
     await kit.until(
@@ -523,7 +505,7 @@ describe('the platform (IN10)', () => {
     );
     await r.tell(id, 'closedByPlatform', { how: 'refunded' });
     expect(await kit.outcome(id)).toEqual({ result: 'closedByPlatform', how: 'refunded' });
-    expect(await r.undone(id)).toEqual(stage === 'review' ? [] : ['label', 'allowance']);
+    expect(await r.undone(id)).toEqual(stage === 'review' ? ['tally'] : ['label-1/label', 'allowance', 'tally']);
     expect((await r.told(id)).at(-1)).toBe('platformDecided');
     expect(await kit.openTasks(id)).toEqual([]);
   });
@@ -539,7 +521,7 @@ describe('the platform (IN10)', () => {
 });
 
 describe('an event after the end (IN5)', () => {
-  test('is kept with the case: a parcel that comes after all is not lost', async () => {
+  test('is not lost: a parcel that comes after all has a case of its own', async () => {
     const id = await r.ask(await r.buy());
     await r.decide(id, 'review-1/review', r.approve());
     const trackingNo = await r.label(id);
@@ -547,6 +529,6 @@ describe('an event after the end (IN5)', () => {
     await pass(id, 10 * day + 1000);
     await kit.outcome(id);
     await r.receive(trackingNo);
-    expect(await kit.rows(`select name, became from inbox where case_id = $1 and kind = 'event'`, id)).toEqual([{ name: 'parcelReceived', became: 'note' }]);
+    expect(await r.lateParcels(id)).toHaveLength(1);
   });
 });

@@ -1,5 +1,6 @@
 /** The people and systems around a return, for tests: customers buy and ask, people decide, carriers scan, the warehouse receives, banks report. */
 import { couponsSandbox } from '../../systems/coupons/sandbox.ts';
+import { crmSandbox } from '../../systems/crm/sandbox.ts';
 import { financeSandbox } from '../../systems/finance/sandbox.ts';
 import type { TrackingState } from '../../systems/logistics/contract.ts';
 import { logisticsSandbox } from '../../systems/logistics/sandbox.ts';
@@ -10,26 +11,39 @@ import { warehouseSandbox } from '../../systems/warehouse/sandbox.ts';
 import type { CaseId } from '../../values/ids.ts';
 import { instant } from '../../values/instant.ts';
 import type { Role } from '../../values/role.ts';
+import { locales, renderMessage } from '../../workflows/texts.ts';
+import { timeSkipping } from '../stack/env.ts';
 import { startKit, type Kit, type Surroundings } from './harness.ts';
+import { surroundings } from './surroundings.ts';
 
 export const day = 86_400_000;
 export const cny = (minor: number) => ({ minor, currency: 'CNY' });
-const customer = 'c_1';
 const shop = 'shop-1';
+/** A pot is dearer than a cup, a pan cheaper. */
 const sku = { cup: 'cup-1', pot: 'pot-1', pan: 'pan-1' } as const;
-type Sku = keyof typeof sku;
+const priceOf = { cup: 10_000, pot: 13_000, pan: 7_000 } as const;
+export type Sku = keyof typeof sku;
 
 interface Bought {
   readonly lines?: readonly (readonly [of: Sku, quantity: number, price: number])[];
   readonly payments?: readonly (readonly [method: 'card' | 'wallet' | 'giftCard', minor: number])[];
   readonly freight?: number;
+  readonly discounts?: ShopOrder['discounts'];
+  readonly invoiced?: boolean;
+  /** Default: somebody who has never bought before. */
+  readonly customer?: string;
 }
 
 interface Asked {
   readonly reason?: string;
-  readonly lines?: readonly { readonly line: number; readonly quantity: number }[];
+  readonly wish?: string;
+  readonly lines?: readonly { readonly line: number; readonly quantity: number; readonly opened?: boolean; readonly replacement?: string }[];
   readonly evidence?: readonly string[];
+  readonly received?: object;
 }
+export type Remedy = 'refund' | 'refundOnly' | 'exchange' | 'reissue';
+
+const address = { country: '中国', province: '浙江', city: '杭州', street: '1' };
 
 /** A kit with the systems that a return calls, and a shop. Their own timers stand still: what they report, the test says. */
 export async function startReturns(around: Surroundings): Promise<Kit> {
@@ -39,20 +53,20 @@ export async function startReturns(around: Surroundings): Promise<Kit> {
     finance: financeSandbox({ settleMs: day }),
     logistics: logisticsSandbox({ pickUpMs: null }),
     coupons: couponsSandbox,
+    crm: crmSandbox,
   };
   const kit = await startKit(around, systems);
-  const address = { country: '中国', province: '浙江', city: '杭州', street: '1' };
   await loadShop(kit.pool, {
     source: 'test',
-    customers: [{ customer, shop, account: 'a', reach: { name: 'A', language: 'zh' }, address, tier: 'new', marketing: false }],
-    products: Object.values(sku).map((of) => ({
-      sku: of,
+    customers: [],
+    products: (Object.keys(sku) as Sku[]).map((of) => ({
+      sku: sku[of],
       productId: of,
       shop,
       name: of,
       category: 'kitchen',
       options: {},
-      price: cny(10_000),
+      price: cny(priceOf[of]),
       exceptions: [],
       onHand: 100,
     })),
@@ -62,16 +76,50 @@ export async function startReturns(around: Surroundings): Promise<Kit> {
   return kit;
 }
 
+/** Returns on a Temporal of their own that skips time. */
+export async function returnsInTime() {
+  const world = await timeSkipping();
+  const kit = await startReturns({ ...(await surroundings()), temporal: { address: world.address, namespace: 'default', skipsTime: true } });
+  return {
+    kit,
+    r: returnsOf(kit, () => world.currentTimeMs()),
+    /** Moves time on, once the case waits for it: a window that opens while time is skipped would count from the other end. */
+    async pass(of: CaseId, ms: number): Promise<void> {
+      const pending = async () =>
+        (await kit.history(of)).reduce(
+          (so, e) => so + (e.timerStartedEventAttributes ? 1 : e.timerFiredEventAttributes || e.timerCanceledEventAttributes ? -1 : 0),
+          0,
+        );
+      await kit.until(`a timer of ${of}`, pending, (timers) => timers > 0);
+      await world.sleep(ms);
+    },
+    async stop(): Promise<void> {
+      await kit.stop();
+      await world.teardown();
+    },
+  };
+}
+export type ReturnsInTime = Awaited<ReturnType<typeof returnsInTime>>;
+
 /** What a test says and sees of returns. `now` is the clock that the cases run on. */
 export function returnsOf(kit: Kit, now: () => Promise<number>) {
   let count = 0;
+  const customerOf = new Map<string, string>();
 
-  async function buy({ lines = [['cup', 1, 10_000]], freight = 0, payments }: Bought = {}): Promise<string> {
+  async function buy({
+    lines = [['cup', 1, 10_000]],
+    freight = 0,
+    payments,
+    discounts = [],
+    invoiced = false,
+    customer = `c_${++count}`,
+  }: Bought = {}): Promise<string> {
     const orderId = `W${++count}`;
+    customerOf.set(orderId, customer);
     const listed = lines.map(([of, quantity, price], i) => ({
       line: i + 1,
       sku: sku[of],
-      productId: sku[of],
+      productId: of,
       name: of,
       category: 'kitchen',
       quantity,
@@ -80,7 +128,7 @@ export function returnsOf(kit: Kit, now: () => Promise<number>) {
       returned: 0,
       exceptions: [],
     }));
-    const total = listed.reduce((so, l) => so + l.listTotal.minor, freight);
+    const total = listed.reduce((so, l) => so + l.listTotal.minor, freight) - discounts.reduce((so, d) => so + d.amount.minor, 0);
     const moment = await now();
     const order: ShopOrder = {
       orderId,
@@ -92,7 +140,8 @@ export function returnsOf(kit: Kit, now: () => Promise<number>) {
       paidAt: instant(moment - 5 * day),
       signedAt: instant(moment - 2 * day),
       lines: listed,
-      discounts: [],
+      discounts,
+      ...(invoiced ? { invoice: { invoiceNo: `inv-${orderId}`, title: 'A', amount: cny(total), issuedAt: instant(moment - 5 * day) } } : {}),
       freight: { paid: cny(freight), returnInsured: false },
       total: cny(total),
       payments: (payments ?? [['card', total]]).map(([method, minor], i) => ({
@@ -103,19 +152,24 @@ export function returnsOf(kit: Kit, now: () => Promise<number>) {
         paidAt: instant(moment - 5 * day + i),
       })),
       trackingNos: [],
-      address: { country: '中国', province: '浙江', city: '杭州', street: '1' },
+      address,
     };
-    await loadShop(kit.pool, { source: 'test', customers: [], products: [], orders: [order], templates: [] });
+    const who = { customer, shop, account: 'a', reach: { name: 'A', language: 'zh' as const }, address, tier: 'new' as const, marketing: false };
+    await loadShop(kit.pool, { source: 'test', customers: [who], products: [], orders: [order], templates: [] });
     return orderId;
   }
 
-  async function ask(orderId: string, { reason = 'quality', lines = [{ line: 1, quantity: 1 }], evidence = ['photo-1'] }: Asked = {}): Promise<CaseId> {
+  async function ask(
+    orderId: string,
+    { reason = 'quality', wish = 'refund', lines = [{ line: 1, quantity: 1 }], evidence = ['photo-1'], received }: Asked = {},
+  ): Promise<CaseId> {
     const requestedAt = instant(await now());
-    const input = { shop, customer, orderId, requestId: `r${++count}`, requestedAt, lines, reason, wish: 'refund', evidence };
+    const customer = customerOf.get(orderId) ?? 'c_unknown';
+    const input = { shop, customer, orderId, requestId: `r${++count}`, requestedAt, lines, reason, wish, evidence, ...(received ? { received } : {}) };
     return (await kit.open('return-exchange', input)).id;
   }
 
-  const approve = (reason = 'quality') => ({ decision: 'approve', reason, remedy: 'refund' });
+  const approve = (reason = 'quality', remedy: Remedy = 'refund') => ({ decision: 'approve', reason, remedy });
   /** Decides once the task is open. */
   async function decide(of: CaseId, path: string, form: object, by = 'wang', role: Role = 'agent'): Promise<void> {
     await kit.opened(of, path);
@@ -132,7 +186,7 @@ export function returnsOf(kit: Kit, now: () => Promise<number>) {
     return said;
   };
   /** Something the outside world says at the moment that the cases' clock shows. */
-  const say = async (event: { source: string; name: string; correlationKey?: string; caseId?: CaseId; body: object }): Promise<void> => {
+  const say = async (event: { source: string; name: string; correlationKey?: string; caseId?: CaseId; body: object; state?: string }): Promise<void> => {
     await kit.send({ ...event, eventId: `e${++count}`, kind: 'event', at: instant(await now()) });
   };
   const tell = (of: CaseId, name: string, body: object) => say({ source: 'upstream', name, caseId: of, body });
@@ -148,32 +202,47 @@ export function returnsOf(kit: Kit, now: () => Promise<number>) {
     );
     return row?.answer ?? {};
   }
-  /** The label's tracking number, once the case waits for it. */
-  async function label(of: CaseId): Promise<string> {
-    const trackingNo = String((await answerOf(of, 'label'))['trackingNo']);
+  /** The tracking number of the case's nth label, once the case waits for its parcel. */
+  async function label(of: CaseId, n = 1): Promise<string> {
+    const trackingNo = String((await answerOf(of, `label-${n}/label`))['trackingNo']);
     await expected(trackingNo);
     return trackingNo;
   }
-  const expected = (key: string) =>
+  /** Until a case waits for a parcel of this number: for its coming and for its failing. */
+  const expected = (trackingNo: string) =>
     kit.until(
-      `somebody expects ${key}`,
-      () => kit.rows('select 1 from correlations where key = $1', key),
-      (rows) => rows.length === 1,
+      `somebody expects ${trackingNo}`,
+      () => kit.rows('select 1 from correlations where key = $1', trackingNo),
+      (rows) => rows.length === 2,
     );
   const told = async (of: CaseId): Promise<string[]> =>
     (await kit.rows<{ message: string }>(`select data->>'message' as message from timeline where case_id = $1 and kind = 'told' order by id`, of)).map(
       (r) => r.message,
     );
-  const isTold = (of: CaseId, message: string) =>
+  const isTold = (of: CaseId, message: string, times = 1) =>
     kit.until(
       `${message} told in ${of}`,
       () => told(of),
-      (all) => all.includes(message),
+      (all) => all.filter((m) => m === message).length >= times,
     );
   /** What was taken back, in the order in which it was. */
   const undone = async (of: CaseId): Promise<string[]> =>
     (await kit.rows<{ path: string }>('select undoes as path from effects where case_id = $1 and undoes is not null order by done_at', of)).map((r) => r.path);
   const scan = (trackingNo: string, state: TrackingState) => act('logistics', 'scan', { trackingNo, state });
+
+  /** The carrier reports to us. */
+  async function carrier(trackingNo: string, state: TrackingState): Promise<void> {
+    await scan(trackingNo, state);
+    const body = { trackingNo, state, at: instant(await now()) };
+    await say({ source: 'logistics.tracking', name: 'logistics.tracking', correlationKey: trackingNo, body, state });
+  }
+  /** The customer's own courier, whom our logistics knows nothing of; once the case has noted it. */
+  async function ownCourier(of: CaseId, freight?: number): Promise<string> {
+    const trackingNo = `YT${++count}`;
+    await tell(of, 'ownCourier', { trackingNo, ...(freight === undefined ? {} : { freight: cny(freight) }) });
+    await expected(trackingNo);
+    return trackingNo;
+  }
 
   /** The warehouse opens a parcel: the ids of its units. */
   async function receive(trackingNo: string, goods: readonly (Sku | undefined)[] = ['cup']): Promise<string[]> {
@@ -192,22 +261,47 @@ export function returnsOf(kit: Kit, now: () => Promise<number>) {
   const reject = (unitId: string) => ({ unitId, verdict: 'reject', cause: 'customer' });
   const inspect = (of: CaseId, units: readonly object[]) => decide(of, 'inspect', { units }, 'zhao', 'quality');
 
-  async function refundState(of: CaseId, state: 'accepted' | 'arrived' | 'failed', path = 'p1/route-1/refund'): Promise<void> {
+  async function refundState(of: CaseId, state: 'accepted' | 'arrived' | 'failed', path = 'money/p1/route-1/refund'): Promise<void> {
     const refundId = String((await answerOf(of, path))['refundId']);
     if (state !== 'accepted') await act('finance', state === 'arrived' ? 'settle' : 'fail', { refundId });
     const body = { refundId, state, at: instant(await now()) };
     await say({ source: 'finance.refundState', name: 'finance.refundState', correlationKey: refundId, body });
   }
-  /** All the way to the parcel: asked, approved, received. */
+  /** What the payment system reports of the link for a difference. */
+  async function link(of: CaseId, state: 'paid' | 'expired'): Promise<void> {
+    const linkId = String((await answerOf(of, 'new-goods/difference'))['linkId']);
+    await act('finance', state === 'paid' ? 'pay' : 'expire', { linkId });
+    await say({ source: 'finance.paymentState', name: 'finance.paymentState', correlationKey: linkId, body: { linkId, state, at: instant(await now()) } });
+  }
+  /** The new goods of the case's nth try to send them: their tracking number, once the case waits for the carrier. */
+  async function sent(of: CaseId, n = 1): Promise<string> {
+    const trackingNo = String((await answerOf(of, `new-goods/send-${n}/dispatch`))['trackingNo']);
+    await isTold(of, 'replacementSent');
+    return trackingNo;
+  }
+  /** What is there of some goods, beside what cases hold. */
+  const stock = (of: Sku, free: number) => kit.pool.query('update sandbox.stock set on_hand = reserved + $2 where sku = $1', [sku[of], free]);
+  const reserved = async (of: Sku): Promise<number> =>
+    (await kit.rows<{ reserved: number }>('select reserved from sandbox.stock where sku = $1', sku[of]))[0]?.reserved ?? 0;
+
+  /** To the parcel: asked, approved, and the customer told where to send it. */
+  async function toParcel(bought: Bought = {}, asked: Asked = {}, remedy: Remedy = 'refund', reviewer: Role = 'agent'): Promise<{ id: CaseId; label: string }> {
+    const id = await ask(await buy(bought), asked);
+    await decide(id, 'review-1/review', approve(asked.reason, remedy), 'wang', reviewer);
+    const trackingNo = await label(id);
+    await isTold(id, 'sendGoods');
+    return { id, label: trackingNo };
+  }
+  /** All the way to the inspection: asked, approved, received. */
   async function toInspection(
     bought: Bought = {},
     asked: Asked = {},
     goods: readonly (Sku | undefined)[] = ['cup'],
     reviewer: Role = 'agent',
+    remedy: Remedy = 'refund',
   ): Promise<{ id: CaseId; units: string[] }> {
-    const id = await ask(await buy(bought), asked);
-    await decide(id, 'review-1/review', approve(asked.reason), 'wang', reviewer);
-    return { id, units: await receive(await label(id), goods) };
+    const opened = await toParcel(bought, asked, remedy, reviewer);
+    return { id: opened.id, units: await receive(opened.label, goods) };
   }
   const refundsOf = async (of: CaseId): Promise<{ payment: string; minor: number; via: string; state: string }[]> =>
     kit.rows('select payment_id as payment, amount::int as minor, via, state from sandbox.refunds where case_ref = $1 order by payment_id, via', of);
@@ -217,6 +311,40 @@ export function returnsOf(kit: Kit, now: () => Promise<number>) {
     Object.fromEntries(
       (await kit.rows<{ clock: string; status: string }>('select clock, status from clocks where case_id = $1', of)).map((r) => [r.clock, r.status]),
     );
+
+  /** The late-parcel cases that took on parcels of this case. */
+  const lateParcels = async (of: CaseId): Promise<{ id: CaseId; units: string[] }[]> =>
+    kit.rows(
+      `select id, (select array_agg(u->>'unitId') from jsonb_array_elements(input->'payload'->'units') u) as units
+       from cases where process = 'late-parcel' and parent = $1 order by opened_at`,
+      of,
+    );
+  /** What became of units: sent back, or the disposition; nothing of those that still lie there. */
+  const fateOf = async (units: readonly string[]): Promise<(string | null)[]> =>
+    (
+      await kit.rows<{ fate: string | null }>(
+        `select case when sent_back_by is not null then 'sentBack' else disposition end as fate from sandbox.units where unit_id = any($1) order by unit_id`,
+        units,
+      )
+    ).map((u) => u.fate);
+  /** Messages that cannot be read in both languages, with what is wrong; of all cases. */
+  async function unreadable(): Promise<string[]> {
+    const process = kit.processes.get('return-exchange');
+    if (process === undefined) throw new Error('return-exchange is not registered');
+    const rows = await kit.rows<{ message: string; data: object }>(
+      `select m.message, m.data from messages m join cases c on c.id = m.case_id where c.process = 'return-exchange'`,
+    );
+    if (rows.length === 0) throw new Error('nothing was told');
+    return rows.flatMap(({ message, data }) =>
+      locales.flatMap((locale) => {
+        try {
+          return renderMessage(process, message, data as Record<string, unknown>, locale).text === '' ? [`${message}: empty`] : [];
+        } catch (error) {
+          return [String(error)];
+        }
+      }),
+    );
+  }
 
   return {
     buy,
@@ -231,15 +359,26 @@ export function returnsOf(kit: Kit, now: () => Promise<number>) {
     told,
     isTold,
     undone,
+    act,
     scan,
+    carrier,
+    ownCourier,
     receive,
     accept,
     reject,
     inspect,
     refundState,
+    link,
+    sent,
+    stock,
+    reserved,
+    toParcel,
     toInspection,
     refundsOf,
     allowanceOf,
     clocksOf,
+    lateParcels,
+    fateOf,
+    unreadable,
   };
 }

@@ -5,7 +5,7 @@ import { loadPolicy } from '../../policies/load.ts';
 import { clockOf, windowOf } from '../../policies/lookup.ts';
 import type { finance } from '../../systems/finance/contract.ts';
 import { systems } from '../../systems/index.ts';
-import type { logistics } from '../../systems/logistics/contract.ts';
+import { trackingStates, type Tracking } from '../../systems/logistics/contract.ts';
 import type { warehouse } from '../../systems/warehouse/contract.ts';
 import { returnExchange, type ReturnExchange } from '../../workflows/return-exchange/process.ts';
 
@@ -16,10 +16,12 @@ type Takes<Said, Declared> = Said extends Declared ? true : false;
 type Declared<E extends keyof ReturnExchange['events']> = z.output<ReturnExchange['events'][E]['payload']>;
 const takes: {
   parcelReceived: Takes<z.output<typeof warehouse.events.parcelReceived.payload>, Declared<'parcelReceived'>>;
-  parcelState: Takes<z.output<typeof logistics.events.tracking.payload>, Declared<'parcelState'>>;
+  // Of a parcel's states each takes some: those that reach the case.
+  parcelFailed: Takes<Tracking & Pick<Declared<'parcelFailed'>, 'state'>, Declared<'parcelFailed'>>;
+  shipped: Takes<Tracking & Pick<Declared<'shipped'>, 'state'>, Declared<'shipped'>>;
   refundState: Takes<z.output<typeof finance.events.refundState.payload>, Declared<'refundState'>>;
   paymentState: Takes<z.output<typeof finance.events.paymentState.payload>, Declared<'paymentState'>>;
-} = { parcelReceived: true, parcelState: true, refundState: true, paymentState: true };
+} = { parcelReceived: true, parcelFailed: true, shipped: true, refundState: true, paymentState: true };
 
 describe('the declaration of a return', () => {
   test('takes from outside systems events that their contracts have, in the shape that they have', () => {
@@ -27,6 +29,12 @@ describe('the declaration of a return', () => {
     expect(from.map(([name]) => name).toSorted()).toEqual(Object.keys(takes).toSorted());
     for (const [, [system = '', event = '']] of from)
       expect(Object.keys((systems as Record<string, { events: object }>)[system]?.events ?? {})).toContain(event);
+  });
+
+  test('waits for states that a parcel has: those that end its way to us, and those that say it has left us', () => {
+    const { parcelFailed, shipped } = returnExchange.events;
+    expect(trackingStates).toEqual(expect.arrayContaining([...parcelFailed.states, ...shipped.states]));
+    expect(parcelFailed.states.filter((state) => (shipped.states as readonly string[]).includes(state))).toEqual([]);
   });
 
   test('names clocks, windows and reasons that the policy has', () => {

@@ -444,7 +444,10 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
   }
 
   arrived<E extends Extract<keyof P['events'], string>>(name: E): readonly Payload<P, E>[] {
-    return [...this.#run.taken.map((t) => t.event), ...this.#run.events].flatMap((e) => (e.name === name ? [e.payload as Payload<P, E>] : []));
+    const run = this.#run;
+    run.taken.push(...run.events.flatMap((event) => (event.name === name ? [{ path: this.#path, event }] : [])));
+    run.events = run.events.filter((e) => e.name !== name);
+    return run.taken.flatMap(({ event }) => (event.name === name ? [event.payload as Payload<P, E>] : []));
   }
 
   window(name: P['windows'][number]): Window {
@@ -468,7 +471,7 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
     branches: B,
   ): Promise<{ [K in keyof B]: { readonly won: K; readonly value: Awaited<ReturnType<B[K]>> } }[keyof B]> {
     type Won = { [K in keyof B]: { readonly won: K; readonly value: Awaited<ReturnType<B[K]>> } }[keyof B];
-    return this.#together(Object.entries(branches), async (runs) => {
+    const { value, won, lost } = await this.#together(Object.entries(branches), async (runs) => {
       const fastest = await Promise.race(runs.map((r) => r.ends.then(() => r)));
       const others = runs.filter((r) => r !== fastest);
       // One statement closes the others' tasks. A person's word that was already given is not thrown away for an event or a window.
@@ -481,13 +484,12 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
           ? others.find((r) => completed.some((c) => c.path.startsWith(r.path)))
           : undefined;
       const winner = person ?? fastest;
-      if (person) {
-        for (const c of completed) this.#run.decisions.set(c.path, c.decision);
-        this.#run.giveBack(fastest.path);
-      }
-      const value = await winner.ends;
-      return { won: winner.key, value } as Won;
+      if (person) for (const c of completed) this.#run.decisions.set(c.path, c.decision);
+      return { won: winner.key, value: await winner.ends, lost: runs.filter((r) => r !== winner) };
     });
+    // Of two events that came at once, the one that did not win is there for the next wait.
+    for (const { path } of lost) this.#run.giveBack(path);
+    return { won, value } as Won;
   }
 
   async all<B extends Record<string, (c: Case<P>) => Promise<unknown>>>(branches: B): Promise<{ [K in keyof B]: Awaited<ReturnType<B[K]>> }> {
@@ -594,6 +596,8 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
   }
 
   noReturn(): void {
+    // Interrupted while the step before was finishing: the undos must still be on for whoever takes back.
+    this.#run.guard();
     this.#run.noReturn.add(this.#reach);
     this.#run.records.noReturn();
   }
@@ -662,7 +666,11 @@ export function defineCase<P extends ProcessDeclaration>(
         // A plain error is a fault of the code: the workflow task fails and is retried, and a deployment mends it. Temporal's own failures end the case.
         if (!(failure instanceof TemporalFailure)) throw failure;
         const takeBack = isGaveUp(failure) && run.noReturn.size === 0;
-        if (takeBack) await run.undo('');
+        if (takeBack) {
+          await run.undo('');
+          // Nothing was dealt with, so goods that came are somebody's to look at.
+          run.giveBack('');
+        }
         await close(run, takeBack ? 'failed' : 'broken', { result: takeBack ? 'failed' : 'broken', reason: failure.message });
         throw failure;
       }
@@ -703,7 +711,8 @@ async function interruptible<P extends ProcessDeclaration>(
 }
 
 async function close(run: Run, status: 'completed' | 'withdrawn' | 'failed' | 'broken', outcome: unknown): Promise<void> {
-  await run.records.write('closeCase', { status, outcome });
+  const left = run.events.map((e) => e.id);
+  await run.records.write('closeCase', { status, outcome, ...(left.length > 0 ? { left } : {}) });
 }
 
 /** Writes the marks of inbox rows that nothing waited for, for as long as the case runs. */

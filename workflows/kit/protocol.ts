@@ -150,6 +150,8 @@ export interface StartCaseRequest extends Recorded {
 export interface CloseCaseRequest extends Recorded {
   readonly status: 'completed' | 'withdrawn' | 'failed' | 'broken';
   readonly outcome: unknown;
+  /** Inbox rows of events that came while the case ran and that nothing of it took. */
+  readonly left?: readonly string[];
 }
 
 /** What the kit calls outside the bundle. Each call is one transaction and may be repeated: what stands is adopted. */

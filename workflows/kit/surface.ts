@@ -68,7 +68,7 @@ export interface Case<P extends ProcessDeclaration> {
   expect(event: Names<P['events']>, key: string): Promise<boolean>;
   /** The keys under which this case expects an event, the first one first: how a handler knows what the body was waiting for. */
   expected(event: Names<P['events']>): readonly string[];
-  /** Events of this name that have come, whether a wait has taken them or not: the goods that are here. */
+  /** Events of this name that have come, whether a wait has taken them or not: the goods that are here. It takes them: what is left untaken at the end is late. */
   arrived<E extends Names<P['events']>>(name: E): readonly Payload<P, E>[];
   window(name: WindowName<P>): Window;
   sleep(name: WindowName<P>): Promise<void>;

@@ -88,11 +88,12 @@ async function withdrawn(c: C): Promise<Withdrawn> {
   await c.undo();
   const here = parcelsHere(c);
   await sentBack(c, here);
+  const until = c.window('parcelSent');
   for (const trackingNo of c.expected('parcelReceived')) {
     const b = c.in(trackingNo);
     if (here.some((p) => p.trackingNo === trackingNo) || !(await underWay(b, trackingNo))) continue;
     b.tell('withdrawnWithGoods', { order: orderId, trackingNo });
-    const parcel = await b.event('parcelReceived', { where: (p) => p.trackingNo === trackingNo, within: 'parcelSent' });
+    const parcel = await b.event('parcelReceived', { where: (p) => p.trackingNo === trackingNo, until });
     if (parcel) await sentBack(b, [parcel]);
   }
   c.tell('withdrawn', { order: orderId });
@@ -141,7 +142,10 @@ async function inspected(c: C, order: Order, { units, match: known }: Back): Pro
   c.stage('inspection');
   const match = known ?? (await c.decide('match', rules.matchReceipt, { order, lines: c.input.lines, units }));
   const ours = match.problem ? (await c.task('receiptProblem', { match, units }, { clocks: ['refundDue'] })).form.units : match.units;
-  const there = ours.filter((u) => units.some(({ unitId }) => unitId === u.unitId));
+  const there = asAsked(
+    c.input.lines,
+    ours.filter((u) => units.some(({ unitId }) => unitId === u.unitId)),
+  );
   if (there.length === 0) return [];
   const { form } = await c.task('inspect', { units: there, reason: c.input.reason }, { clocks: ['refundDue'] });
   const found = new Map(form.units.map((u) => [u.unitId, u]));
@@ -153,6 +157,10 @@ async function inspected(c: C, order: Order, { units, match: known }: Back): Pro
   c.tell('inspected', { order: order.orderId, accepted: accepted.length, rejected: units.length - accepted.length });
   return accepted;
 }
+
+/** Of each line no more than was asked for: what a person names beyond it goes back with the rest. */
+const asAsked = <U extends { readonly line: number }>(lines: C['input']['lines'], units: readonly U[]): U[] =>
+  lines.flatMap(({ line, quantity }) => units.filter((u) => u.line === line).slice(0, quantity));
 
 /** What follows a settlement. The money first: its sum is the outcome. */
 const afterwards = [

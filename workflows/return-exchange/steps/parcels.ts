@@ -1,5 +1,6 @@
 /** The goods' way back: labels, couriers, parcels that come, fail or are late. */
 import type { OrderFacts as Order } from '../../../systems/orders/contract.ts';
+import type { Money } from '../../../values/money.ts';
 import { rulesOf } from '../../kit/references.ts';
 import type { Case, Window } from '../../kit/surface.ts';
 import { logistics, warehouse } from '../../systems.ts';
@@ -13,16 +14,22 @@ type C = Case<ReturnExchange>;
 export async function broughtBack(c: C, order: Order, payer: string): Promise<Back | undefined> {
   const { orderId, lines, received } = c.input;
   const back: Back = { units: received?.units ?? [], lost: [], by: 'ownCourier', freights: [] };
-  if (received) return back;
+  if (received) {
+    c.clock('refundDue').start(received.receivedAt);
+    return back;
+  }
   c.stage('parcel');
   let label = await labelled(c, 1, payer);
   let { until } = label;
+  const freights = new Map<string, Money>();
+  // A parcel that was refused is returned some days later: once another label has replaced it, that is no news.
+  const replaced = new Set<string>();
   for (let [late, n] = [false, 1]; ; n++) {
     const b = c.in(`parcel-${n}`);
     const next = await b.first({
       came: (w) => w.event('parcelReceived', { until }),
       own: (w) => w.event('ownCourier'),
-      failed: (w) => w.event('parcelFailed'),
+      failed: (w) => w.event('parcelFailed', { where: (e) => !replaced.has(e.trackingNo) }),
     });
     if (next.value === undefined) {
       if (back.match) return back;
@@ -41,8 +48,12 @@ export async function broughtBack(c: C, order: Order, payer: string): Promise<Ba
     } else if (next.won === 'own') {
       const { trackingNo, freight } = next.value;
       const ours = await comesAs(b, trackingNo);
-      if (ours) await label.void();
-      if (ours && freight) back.freights = [...back.freights, freight];
+      if (ours && trackingNo !== label.trackingNo) {
+        await label.void();
+        // Told once more, it is the same courier.
+        if (freight) freights.set(trackingNo, freight);
+        back.freights = [...freights.values()];
+      }
       b.tell(ours ? 'courierNoted' : 'courierUnclear', { order: orderId, trackingNo, ...(ours ? { until: until.ends } : {}) });
     } else {
       b.tell('parcelLost', { order: orderId, trackingNo: next.value.trackingNo, state: next.value.state });
@@ -50,9 +61,11 @@ export async function broughtBack(c: C, order: Order, payer: string): Promise<Ba
       if (form.decision === 'asReceived') return { ...back, lost: (await b.decide('lost', rules.matchReceipt, { order, lines, units: back.units })).missing };
       if (form.decision === 'end') return back.match && back;
       if (form.decision === 'newLabel') {
+        replaced.add(next.value.trackingNo);
         label = await labelled(c, n + 1, payer);
-        until = label.until;
       }
+      // However long the decision took: the parcel gets its time from now.
+      until = form.decision === 'newLabel' ? label.until : c.window('parcelSent');
     }
   }
 }

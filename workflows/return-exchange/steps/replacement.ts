@@ -10,15 +10,20 @@ import type { Settled } from './settlement.ts';
 
 const rules = rulesOf<typeof import('../rules.ts')>();
 type C = Case<ReturnExchange>;
+/** New goods that a case has the promise of. */
+interface Held {
+  readonly reservationId: string;
+  readonly letGo: () => Promise<void>;
+}
 /** New goods on their way. */
 export type Sent = Swap & { readonly trackingNo: string };
 
 /** New goods are held as soon as they are promised. When they are gone the customer chooses; silence, like the money instead, is undefined. */
-export async function reserved(c: C, lines: readonly { sku: string; quantity: number }[]): Promise<string | undefined> {
+export async function reserved(c: C, lines: readonly { sku: string; quantity: number }[]): Promise<Held | undefined> {
   for (let n = 1; ; n++) {
     const b = c.in(`hold-${n}`);
     const held = await b.do('reserve', warehouse.reserve, { caseRef: c.id, lines: [...lines] });
-    if (held.ok) return held.reservationId;
+    if (held.ok) return { reservationId: held.reservationId, letGo: () => b.undo() };
     const until = b.window('customerChoice');
     b.tell('replacementGone', { order: c.input.orderId, until: until.ends });
     const chosen = await b.task('choose', { lines }, { until });
@@ -27,19 +32,21 @@ export async function reserved(c: C, lines: readonly { sku: string; quantity: nu
 }
 
 /** New goods for old. A difference is paid before they leave; undefined when it is not, or when they are gone: then it is the money. */
-export async function replaced(c: C, order: Order, hold: string, value: Settlement): Promise<Sent | undefined> {
+export async function replaced(c: C, order: Order, hold: Held, value: Settlement): Promise<Sent | undefined> {
   const { orderId, shop, lines } = c.input;
-  const { prices } = await c.do('prices', orders.prices, { shop, skus: lines.flatMap((l) => l.replacement ?? []) });
+  const skus = lines.flatMap((l) => l.replacement ?? []);
+  const { prices } = skus.length === 0 ? { prices: [] } : await c.do('prices', orders.prices, { shop, skus });
   const swap = await c.decide('swap', rules.swap, { order, lines, value, prices });
-  for (let [n, held, unpaid] = [1, hold as string | undefined, swap.pay.minor > 0]; held !== undefined; n++) {
+  for (let [n, held, unpaid] = [1, hold as Held | undefined, swap.pay.minor > 0]; held !== undefined; n++) {
     if (unpaid && !(await differencePaid(c, swap.pay))) break;
     unpaid = false;
     const b = c.in(`send-${n}`);
-    const sent = await b.do('dispatch', warehouse.dispatch, { caseRef: c.id, orderId, reservationId: held, lines: swap.lines });
+    const sent = await b.do('dispatch', warehouse.dispatch, { caseRef: c.id, orderId, reservationId: held.reservationId, lines: swap.lines });
     if (sent.ok) {
       c.clock('ship').start();
       return { ...swap, trackingNo: sent.trackingNo };
     }
+    await held.letGo();
     held = await reserved(b, swap.lines);
   }
   await c.undo();
