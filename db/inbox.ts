@@ -36,6 +36,8 @@ interface Row {
   readonly became: string | null;
 }
 
+const known = 'id, body_hash, case_id, became';
+
 /** What became of a state of something outside that its case does not wait for: it is kept beside the case, and never enters it. */
 const stateOnly = 'state';
 
@@ -43,7 +45,8 @@ const stateOnly = 'state';
 const lockKey = (tx: Sql, source: string, key: string) => tx.query('select pg_advisory_xact_lock(hashtextextended($1, 1))', [`${source}|${key}`]);
 
 /**
- * Stores an arrival once and finds its case. The same id with the same body is a duplicate; with another body it is refused.
+ * Stores an arrival once and finds its case. The same id with the same body is a duplicate, and so is the same body about the same thing outside under another
+ * id; the same id with another body is refused.
  * For a case that has ended, `became` says so at once (`late`); what its declaration makes of it is the caller's.
  */
 export async function storeInbound(tx: Sql, arrival: Arrival): Promise<Stored> {
@@ -59,6 +62,13 @@ export async function storeInbound(tx: Sql, arrival: Arrival): Promise<Stored> {
     );
     if (rows[0]) [caseId, name] = [rows[0].case_id, rows[0].event];
     if (rows[0]?.wanted === false) settled = stateOnly;
+    // Under whatever id: a source that tells by webhook, tells again when it is resent by hand, and is asked as well, reports one fact each time.
+    const told = await tx.query<Row>(`select ${known} from inbox where source = $1 and correlation_key = $2 and body_hash = $3 limit 1`, [
+      source,
+      correlationKey,
+      hash,
+    ]);
+    if (told.rows[0]) return repeated(told.rows[0], hash);
   }
   // Held: the case cannot close between this look and the insert, so nothing arrives unseen behind its last record.
   const open = caseId === undefined ? undefined : await heldOpen(tx, caseId);
@@ -105,7 +115,7 @@ export async function storeInbound(tx: Sql, arrival: Arrival): Promise<Stored> {
 }
 
 const findArrival = async (tx: Sql, source: string, eventId: string): Promise<Row | undefined> =>
-  (await tx.query<Row>('select id, body_hash, case_id, became from inbox where source = $1 and event_id = $2', [source, eventId])).rows[0];
+  (await tx.query<Row>(`select ${known} from inbox where source = $1 and event_id = $2`, [source, eventId])).rows[0];
 
 function repeated(row: Row, hash: string): Stored {
   if (row.body_hash !== hash) return { status: 'differs', id: row.id };

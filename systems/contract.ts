@@ -52,6 +52,7 @@ export interface SystemEventContract {
   readonly title: Text;
   /** What people read when it comes; `{trackingNo}`, `{units.length}` are taken from the payload. */
   readonly told: Text;
+  /** Says which fact it is, by its own id or its time: equal payloads are one fact, by whatever way and under whatever id they come. */
   readonly payload: z.ZodType;
   /** What the event is about in the source's own words (a tracking number, a refund id): cases correlate on it. */
   readonly key: (payload: never) => string;

@@ -6,7 +6,11 @@ alter table cases add column reset_runs text[] not null default '{}';
 alter table clock_log add column run int not null default 0; -- 0: the run that the case began with; then the place in reset_runs
 alter table clock_log drop constraint clock_log_pkey, add primary key (case_id, clock, run, seq);
 
+-- The same fact about one thing, reported under another id.
+create index inbox_of_thing on inbox (source, correlation_key) where correlation_key is not null;
+
 -- Down Migration
+drop index inbox_of_thing;
 delete from clock_log where run > 0;
 alter table clock_log drop constraint clock_log_pkey, add primary key (case_id, clock, seq);
 alter table clock_log drop column run;

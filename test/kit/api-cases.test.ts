@@ -130,7 +130,7 @@ describe('withdrawing', () => {
     ]);
   });
 
-  test('is refused once the case is past no return, or has ended; 200 once it is withdrawn', async () => {
+  test('is refused once the case is past no return, or has ended; 200 once it is withdrawn (EF5)', async () => {
     const id = await kit.openCase();
     await kit.pool.query('update cases set no_return = true where id = $1', [id]);
     expect((await kit.as('platform').post(caseUrl(id, '/withdraw'), { reason: 'x' })).body).toMatchObject({ status: 409, code: 'noReturn' });
@@ -152,7 +152,7 @@ describe('events by case id', () => {
     expect(kit.temporal.signals.filter((s) => s.of === id).flatMap((s) => s.batch)).toHaveLength(1);
   });
 
-  test('of an unknown case or event, or one that only a system may report, are 404', async () => {
+  test('of an unknown case or event, or one that only a system may report, are 404 (IN6)', async () => {
     const id = await kit.openCase();
     expect((await said('tiny.nobody' as CaseId, 'e1', 'x')).body).toMatchObject({ status: 404, code: 'caseNotFound' });
     for (const event of ['never', 'rang'])
@@ -231,7 +231,7 @@ describe('webhooks', () => {
     expect((await kit.pool.query(`select state from outside_states where key = $1`, [trackingNo])).rows).toEqual([{ state: 'delivered' }]);
   });
 
-  test('an unknown source or event is 404, a payload that does not fit 422', async () => {
+  test('an unknown source or event is 404, a payload that does not fit 422 (IN6)', async () => {
     expect((await kit.webhook('nobody', rang('x'))).body).toMatchObject({ status: 404, code: 'unknownSource' });
     expect((await kit.webhook('bench', { ...rang('x'), type: 'never' })).body).toMatchObject({ status: 404, code: 'unknownEvent' });
     expect((await kit.webhook('bench', { ...rang('x'), data: { bell: 1 } })).body).toMatchObject({

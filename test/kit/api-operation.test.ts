@@ -33,7 +33,7 @@ describe('readiness', () => {
     expect(answer.body).toMatchObject({ status: 'degraded', temporal: 'away', worker: 'away' });
   });
 
-  test('without Postgres it is 503, and so is everything else, at once, saying when to try again', async () => {
+  test('without Postgres it is 503, and so is everything else, at once, saying when to try again (HT9)', async () => {
     const pool = connectPool('postgres://postgres@127.0.0.1:1/none', 'none');
     const app = createApp({ ...kit.deps, metrics: new Registry(), pool });
     const began = Date.now();

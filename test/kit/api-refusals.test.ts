@@ -225,9 +225,10 @@ describe('a webhook', () => {
     for (const minutes of [-6, 6]) isProblem(await kit.webhook('bench', body, signed('a', at(minutes))), 'badSignature');
   });
 
-  test('of one source does not pass for another’s', async () => {
+  test('IN6: of one source does not pass for another’s; an unknown source or event is refused', async () => {
     isProblem(await kit.webhook('bench', body, signed('a', at(0), secretOf('finance'))), 'badSignature');
     isProblem(await kit.webhook('unknown', body), 'unknownSource');
+    isProblem(await kit.webhook('bench', { ...body, type: 'never' }), 'unknownEvent');
   });
 });
 

@@ -47,11 +47,18 @@ describe('a case', () => {
     await expect(kit.open('tiny', { id: `windowed-${count}`, shop: 'shop-2', script: 'windowed' })).rejects.toThrow('exists with another input');
   });
 
-  test('fails loudly when a step name is used twice (EF4)', async () => {
+  test('fails loudly when a loop uses a step name twice (EF4)', async () => {
     const id = await open('twice', { items: ['a', 'b'] });
     await expect(kit.outcome(id)).rejects.toThrow(WorkflowFailedError);
     expect(await kit.row(id)).toMatchObject({ status: 'broken', trouble: expect.stringContaining('used twice') });
     expect(await kit.executions(id)).toEqual({ grab: 1 });
+  });
+
+  test('uses a step name in each of its branches, and fails loudly when two branches use one of the case itself (EF4)', async () => {
+    const id = await open('twiceInBranches');
+    await expect(kit.outcome(id)).rejects.toThrow(WorkflowFailedError);
+    expect(await kit.row(id)).toMatchObject({ status: 'broken', trouble: expect.stringContaining('"post" is used twice') });
+    expect(await kit.executions(id)).toEqual({ 'left/grab': 1, 'right/grab': 1, post: 1 });
   });
 });
 
@@ -94,7 +101,7 @@ describe('withdrawal', () => {
     expect(await kit.executions(id)).toEqual({ a: 1, post: 1 });
   });
 
-  test('that is there before the case has run at all ends it all the same, with nothing done', async () => {
+  test('that is there before the case has run at all ends it all the same, with nothing done (EF5)', async () => {
     await kit.stopWorker();
     const id = await open('grabAndWait');
     await withdraw(id);

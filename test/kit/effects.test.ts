@@ -45,6 +45,19 @@ const effects = (of: CaseId) =>
   );
 const repair = (of: CaseId, path: string, form: object) => kit.decide(of, path, form, 'lin', 'supervisor');
 
+/** Somebody asks for an effect to be sent again, may not agree to it himself, and somebody else does; then the queue has sent it. */
+async function redone(of: CaseId, effect: string): Promise<void> {
+  for (const person of ['zhou', 'lin'])
+    await putPerson(kit.pool, { id: person as PersonId, name: person, roles: ['supervisor'], shops: ['*'], active: true, absentUntil: null });
+  await inTransaction(kit.pool, (tx) => askRedo(tx, { caseId: of, effect, person: 'zhou' as PersonId }));
+  const task = `${effect}#2!redo`;
+  await expect(kit.commitDecision(of, task, { decision: 'approve' }, 'zhou', 'supervisor')).rejects.toThrow('fourEyes');
+  await kit.commitDecision(of, task, { decision: 'approve' }, 'lin', 'supervisor');
+  const redo = jobHandlers(kit.engine)['redo-effect'];
+  if (redo === undefined) throw new Error('no handler for redo-effect');
+  await runOnce({ connectionString: databaseUrl, taskList: { 'redo-effect': redo }, logger: new Logger(() => () => undefined) });
+}
+
 describe('an answer that is lost after the other side has done it (EF1)', () => {
   test('keyed: is asked for again under the same key, and done once', async () => {
     kit.fault('bench', { loseAnswerAfterCommit: 1 });
@@ -328,16 +341,23 @@ describe('after a reset past it (EF7)', () => {
   test('the redo command sends it twice, on purpose, under a key of its own, once a second person agrees', async () => {
     const id = await open('postThenWait');
     await kit.opened(id, 'decide');
-    for (const [person, role] of [['zhou', 'supervisor'] as const, ['lin', 'supervisor'] as const])
-      await putPerson(kit.pool, { id: person as PersonId, name: person, roles: [role], shops: ['*'], active: true, absentUntil: null });
-    await inTransaction(kit.pool, (tx) => askRedo(tx, { caseId: id, effect: 'post', person: 'zhou' as PersonId }));
-    await expect(kit.commitDecision(id, 'post#2!redo', { decision: 'approve' }, 'zhou', 'supervisor')).rejects.toThrow('fourEyes');
-    await kit.commitDecision(id, 'post#2!redo', { decision: 'approve' }, 'lin', 'supervisor');
-    const redo = jobHandlers(kit.engine)['redo-effect'];
-    if (redo === undefined) throw new Error('no handler for redo-effect');
-    await runOnce({ connectionString: databaseUrl, taskList: { 'redo-effect': redo }, logger: new Logger(() => () => undefined) });
+    await redone(id, 'post');
     expect(await kit.executions(id)).toEqual({ post: 1, 'post#2': 1 });
     expect(await kit.rows(`select status from tasks where id = $1`, taskId(id, 'decide'))).toEqual([{ status: 'open' }]);
+  });
+});
+
+describe('a redo of what was taken back (EF6)', () => {
+  test('is done again, on purpose, under a key of its own, and the undo stands', async () => {
+    const id = await open('grabAndWait');
+    await kit.opened(id, 'decide');
+    await kit.send({ source: 'upstream', eventId: `w-${id}`, kind: 'withdraw', name: 'withdraw', caseId: id, body: { reason: 'changed mind' } });
+    expect(await kit.outcome(id)).toEqual({ result: 'withdrawn' });
+    await redone(id, 'a');
+    expect(await kit.executions(id)).toEqual({ a: 1, b: 1, 'a!undo': 1, 'b!undo': 1, 'a#2': 1 });
+    // Once: the same job again, as after a crash, sends nothing.
+    await runEffect(kit.engine, { case: id, pending: { order: 0 }, path: 'a#2', system: 'bench', operation: 'grab', args: { what: 'a' } });
+    expect((await kit.executions(id))['a#2']).toBe(1);
   });
 });
 

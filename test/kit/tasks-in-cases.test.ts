@@ -192,7 +192,7 @@ describe('a case that is reset (HT6)', () => {
     ]);
   });
 
-  test('to before a branch whose task was decided meanwhile: the decision waits for it', async () => {
+  test('to before a branch whose task was decided meanwhile: the decision, delivered before the task opens, waits for it (HT5)', async () => {
     const id = await open('rounds');
     await kit.opened(id, 'round-1/decide');
     await kit.decide(id, 'round-1/decide', { answer: 'yes' });
@@ -201,7 +201,7 @@ describe('a case that is reset (HT6)', () => {
     await kit.parked(id);
     await kit.reset(id, start, 'dropped');
     await kit.parked(id);
-    // Delivered before the new run opens the task (HT5).
+    // Delivered before the new run opens the task.
     await kit.decide(id, 'round-2/decide', { answer: 'no' });
     await say(id, 'one again');
     await kit.parked(id);

@@ -338,7 +338,7 @@ describe('who decides', () => {
     await expect(newTask(of, { path: 'f', role: undefined })).rejects.toThrow(/neither a role nor an amount/);
   });
 
-  test('the role in the person’s row counts when they decide, not when they claimed', async () => {
+  test('HT8: the role in the person’s row counts when they decide, not when they claimed', async () => {
     const of = await newCase();
     const id = await newTask(of, { role: 'supervisor' });
     await person('he', 'supervisor');
@@ -418,6 +418,20 @@ describe('HT8: four eyes', () => {
     await complete(await newTask(of), 'he');
     await person('he', 'manager');
     expect(await refusal(complete(await newTask(of, confirm), 'he'))).toMatchObject({ why: 'fourEyes' });
+  });
+
+  test('nor does a claim whose holder has another role when somebody else has decided', async () => {
+    const of = await newCase();
+    const decide = await newTask(of);
+    await person('he', 'agent');
+    await inTransaction(pool, (tx) => claimTask(tx, { taskId: decide, person: as('he') }));
+    await person('he', 'supervisor');
+    await inTransaction(pool, (tx) => reassignTask(tx, { taskId: decide, person: as('chen'), to: as('li') }));
+    await complete(decide, 'li');
+    const id = await newTask(of, confirm);
+    expect(await refusal(inTransaction(pool, (tx) => claimTask(tx, { taskId: id, person: as('he') })))).toMatchObject({ why: 'fourEyes' });
+    expect(await refusal(complete(id, 'he'))).toMatchObject({ why: 'fourEyes', facts: { because: 'claimed' } });
+    await person('he', 'agent');
   });
 
   test('every round of the task counts, and so does starting the case', async () => {

@@ -121,6 +121,11 @@ const scripts: Readonly<Record<string, Script>> = {
   async twice(c) {
     for (const what of c.input.items) await c.do('grab', bench.grab, { what });
   },
+  async twiceInBranches(c) {
+    await c.all({ left: (b) => b.do('grab', bench.grab, { what: 'left' }), right: (b) => b.do('grab', bench.grab, { what: 'right' }) });
+    // Both at the path of the case itself, and not of their branch.
+    await c.all({ left: () => c.do('post', bench.post, { what: 'left' }), right: () => c.do('post', bench.post, { what: 'right' }) });
+  },
   async windowed(c, log) {
     const answer = await c.task('choose', {}, { within: 'customerChoice' });
     log.push(answer?.form.choice ?? 'silence');
