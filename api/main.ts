@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { collectDefaultMetrics, Registry } from 'prom-client';
+import { policyInForce } from '../db/policies.ts';
 import { connectPool } from '../db/pool.ts';
 import { readMasterKey } from '../db/sealed.ts';
 import { readCodecKeys } from '../delivery/codec.ts';
@@ -42,6 +43,8 @@ async function start(settings: Settings): Promise<void> {
   const processes = await loadProcesses();
   const policy = loadPolicy(settings.POLICY_FILE);
   checkPolicy(policy, processes);
+  // It is published with the first case; cases that run are read before.
+  policyInForce(policy.policy);
   const log = pino({ name: 'api', level: settings.LOG_LEVEL });
   const metrics = new Registry();
   collectDefaultMetrics({ register: metrics });

@@ -4,6 +4,29 @@ import type { Role } from '../values/role.ts';
 import type { Text } from '../values/text.ts';
 import type { ClockPolicy, Policy, PolicyValues, ReturnReason, ReturnTerms } from './schema.ts';
 
+type Sections = Readonly<Record<string, unknown>>;
+const isMap = (value: unknown): value is Sections => typeof value === 'object' && value !== null && !Array.isArray(value);
+const sectionsOf = (pinned: Sections, now: Sections): Sections => ({
+  ...pinned,
+  ...Object.fromEntries(
+    Object.entries(now).map(([section, value]) => {
+      const own = pinned[section];
+      return [section, own === undefined ? value : isMap(own) && isMap(value) ? { ...value, ...own } : own];
+    }),
+  ),
+});
+/**
+ * A published version as this engine reads it: a section, or a value right in a section, that nobody knew when it was published is that of the policy in force,
+ * so that an upgrade leaves no running case without it. What a version says is never changed, nor what it leaves out further down: a currency, a category.
+ */
+export function completed(pinned: Policy, now: Policy): Policy {
+  const { shops, ...values } = pinned;
+  const { shops: _, ...current } = now;
+  const ofShops = Object.entries(shops).map(([shop, own]) => [shop, sectionsOf(own, policyFor(now, shop))] as const);
+  // Both are whole policies, of this engine and of an older one; what is put together has every section.
+  return { ...sectionsOf(values, current), shops: Object.fromEntries(ofShops) } as Policy;
+}
+
 /** The values that hold in a shop. */
 export const policyFor = (policy: Policy, shop: string): PolicyValues => (Object.hasOwn(policy.shops, shop) ? policy.shops[shop] : undefined) ?? policy;
 

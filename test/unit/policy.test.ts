@@ -7,8 +7,8 @@ import fc from 'fast-check';
 import { durationText, fits, parseDuration } from '../../policies/duration.ts';
 import type { LoadedPolicy } from '../../policies/load.ts';
 import { loadPolicy, PolicyError } from '../../policies/load.ts';
-import { authorityFor, clockOf, policyFor, returnTermsOf, titlesOf, windowOf } from '../../policies/lookup.ts';
-import type { PolicyValues } from '../../policies/schema.ts';
+import { authorityFor, clockOf, completed, policyFor, returnTermsOf, titlesOf, windowOf } from '../../policies/lookup.ts';
+import type { Policy, PolicyValues } from '../../policies/schema.ts';
 import { money } from '../../values/money.ts';
 import { checkPolicy } from '../../workflows/policy-check.ts';
 import { loadProcesses } from '../../workflows/registry.ts';
@@ -148,6 +148,36 @@ describe('version', () => {
     const c = load('extends: default\nwindows: { evidence: 8d, parcelSent: 9d }\n').version;
     expect([a === b, a === c]).toEqual([true, false]);
     expect(load('extends: default\n').version).toBe(version);
+  });
+});
+
+describe('a version that was published before a value existed', () => {
+  const now = load(
+    "extends: default\nreturns: { keepGoodsUpTo: { EUR: '9.00' } }\nwindows: { evidence: 9d }\nshops: { tmall: { inbox: { unclaimedAfter: 2h } } }\n",
+  ).policy;
+  /** What an older engine stored: no `inbox`, no `messages.texts`, no window for goods without an owner. */
+  const old = (): Policy => {
+    type Stored = Record<string, Record<string, unknown>>;
+    const before = JSON.parse(JSON.stringify(load('extends: default\nshops: { tmall: {}, jd: {} }\n').policy)) as Stored & {
+      readonly shops: Record<string, Stored>;
+    };
+    for (const values of [before, ...Object.values(before.shops)]) {
+      delete values['inbox'];
+      delete values['windows']?.['ownerless'];
+      delete values['messages']?.['texts'];
+    }
+    return before as unknown as Policy;
+  };
+
+  test('has it from the policy in force, in each shop that shop’s; what it says and what it leaves out further down stays', () => {
+    const { shops, inbox, windows, messages, returns } = completed(old(), now);
+    expect([inbox.unclaimedAfter.ms, shops['tmall']?.inbox.unclaimedAfter.ms, shops['jd']?.inbox.unclaimedAfter.ms]).toEqual([day, day / 12, day]);
+    expect([windowOf({ ...policy, windows }, 'ownerless'), windows['evidence']?.ms, messages.texts]).toEqual([30 * day, 3 * day, {}]);
+    expect(returns.keepGoodsUpTo).toEqual({ CNY: 5000, USD: 800 });
+  });
+
+  test('a whole one is what it was', () => {
+    expect(completed(policy, now)).toEqual(policy);
   });
 });
 
