@@ -82,9 +82,11 @@ export async function returnsInTime() {
   const kit = await startReturns({ ...(await surroundings()), temporal: { address: world.address, namespace: 'default', skipsTime: true } });
   return {
     kit,
+    /** Moves time on, whatever waits. */
+    skip: (ms: number): Promise<void> => world.sleep(ms),
     r: returnsOf(kit, () => world.currentTimeMs()),
     /** Moves time on, once the case waits for it: a window that opens while time is skipped would count from the other end. */
-    async pass(of: CaseId, ms: number): Promise<void> {
+    pass: async (of: CaseId, ms: number): Promise<void> => {
       const pending = async () =>
         (await kit.history(of)).reduce(
           (so, e) => so + (e.timerStartedEventAttributes ? 1 : e.timerFiredEventAttributes || e.timerCanceledEventAttributes ? -1 : 0),
@@ -93,7 +95,7 @@ export async function returnsInTime() {
       await kit.until(`a timer of ${of}`, pending, (timers) => timers > 0);
       await world.sleep(ms);
     },
-    async stop(): Promise<void> {
+    stop: async (): Promise<void> => {
       await kit.stop();
       await world.teardown();
     },
@@ -186,8 +188,11 @@ export function returnsOf(kit: Kit, now: () => Promise<number>) {
     return said;
   };
   /** Something the outside world says at the moment that the cases' clock shows. */
-  const say = async (event: { source: string; name: string; correlationKey?: string; caseId?: CaseId; body: object; state?: string }): Promise<void> => {
-    await kit.send({ ...event, eventId: `e${++count}`, kind: 'event', at: instant(await now()) });
+  const say = async (
+    event: { source: string; name: string; correlationKey?: string; caseId?: CaseId; body: object; state?: string },
+    how: 'send' | 'store' = 'send',
+  ): Promise<void> => {
+    await kit[how]({ ...event, eventId: `e${++count}`, kind: 'event', at: instant(await now()) });
   };
   const tell = (of: CaseId, name: string, body: object) => say({ source: 'upstream', name, caseId: of, body });
   const withdraw = async (of: CaseId): Promise<void> => {
@@ -244,8 +249,8 @@ export function returnsOf(kit: Kit, now: () => Promise<number>) {
     return trackingNo;
   }
 
-  /** The warehouse opens a parcel: the ids of its units. */
-  async function receive(trackingNo: string, goods: readonly (Sku | undefined)[] = ['cup']): Promise<string[]> {
+  /** The warehouse opens a parcel: the ids of its units. `store`: the case hears of it with whatever comes next. */
+  async function receive(trackingNo: string, goods: readonly (Sku | undefined)[] = ['cup'], how: 'send' | 'store' = 'send'): Promise<string[]> {
     const units = goods.map((of) => (of === undefined ? {} : { sku: sku[of] }));
     const { receiptId, unitIds } = (await act('warehouse', 'receive', { trackingNo, units })) as { receiptId: string; unitIds: string[] };
     const body = {
@@ -254,7 +259,7 @@ export function returnsOf(kit: Kit, now: () => Promise<number>) {
       receivedAt: instant(await now()),
       units: unitIds.map((unitId, i) => ({ unitId, ...units[i] })),
     };
-    await say({ source: 'warehouse.parcelReceived', name: 'warehouse.parcelReceived', correlationKey: trackingNo, body });
+    await say({ source: 'warehouse.parcelReceived', name: 'warehouse.parcelReceived', correlationKey: trackingNo, body }, how);
     return unitIds;
   }
   const accept = (unitId: string) => ({ unitId, verdict: 'accept', disposition: 'restock', cause: 'manufacturing' });
@@ -347,6 +352,7 @@ export function returnsOf(kit: Kit, now: () => Promise<number>) {
   }
 
   return {
+    now,
     buy,
     ask,
     approve,
