@@ -1,4 +1,5 @@
 /** A policy for people to read: what differs, and what holds with where it comes from. */
+import { isDeepStrictEqual } from 'node:util';
 import { stringify } from 'yaml';
 import { isWritten, type Path, type Place, type Written } from './layers.ts';
 
@@ -17,7 +18,7 @@ export function differences(from: Written, to: Written, base: Path = []): Differ
     const path = [...base, key];
     const [before, after] = [Object.hasOwn(from, key) ? from[key] : undefined, Object.hasOwn(to, key) ? to[key] : undefined];
     if (isWritten(before) && isWritten(after)) return differences(before, after, path);
-    if (stringify(before) === stringify(after)) return [];
+    if (isDeepStrictEqual(before, after)) return [];
     return [{ path, ...(before === undefined ? {} : { from: before }), ...(after === undefined ? {} : { to: after }) }];
   });
 }
