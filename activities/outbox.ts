@@ -1,7 +1,7 @@
 /** Sends what cases tell people: contact fetched, text rendered, sent once. Nothing personal is stored or logged. */
 import { findCase } from '../db/cases.ts';
 import { addJob } from '../db/jobs.ts';
-import { countSent, findMessage, settleMessage, type MessageRow } from '../db/messages.ts';
+import { bundled, countSent, findMessage, settleMessage, type MessageRow } from '../db/messages.ts';
 import type { PolicyValues } from '../policies/schema.ts';
 import { callOperation } from '../systems/client.ts';
 import { crm } from '../systems/crm/contract.ts';
@@ -9,7 +9,7 @@ import { notifications, type Channel } from '../systems/notifications/contract.t
 import { orders } from '../systems/orders/contract.ts';
 import { instant, plus, type Instant } from '../values/instant.ts';
 import { policyOf, type Engine } from './context.ts';
-import { messageOf, renderMessage, type Locale, type Rendered } from '../workflows/texts.ts';
+import { kit, messageOf, renderMessage, type Locale, type Rendered } from '../workflows/texts.ts';
 import { Temporal } from 'temporal-polyfill';
 
 /** Longer than a contact, a consent or a send takes anywhere; five of them stay below what a job may take (worker/jobs.ts). */
@@ -28,7 +28,11 @@ export async function sendMessage(engine: Engine, id: string): Promise<void> {
 
   if (row.recipient !== 'customer') {
     // Departments are reached on their own board, by role and shop; who of them is on duty is the board's.
-    await deliver(engine, row, [{ channel: 'wecom', to: `role:${row.recipient}@${row.shop}` }], text('zh-CN'));
+    const notice = text('zh-CN');
+    const together = process === kit ? await bundled(engine.pool, row) : 1;
+    if (together === 0) return;
+    const others = together === 1 ? '' : renderMessage(kit, 'others', { count: together - 1 }, 'zh-CN', policy.messages.texts).text;
+    await deliver(engine, row, [{ channel: 'wecom', to: `role:${row.recipient}@${row.shop}` }], { ...notice, text: `${notice.text}${others}` });
     return;
   }
   if (text('zh-CN').kind === 'marketing' && of.customer !== null) {

@@ -3,7 +3,7 @@ import type { CaseId } from '../values/ids.ts';
 import type { Instant } from '../values/instant.ts';
 import type { Told } from '../workflows/kit/protocol.ts';
 import { jobSpec, type Jobs } from './jobs.ts';
-import { writeLast, type Sql } from './pool.ts';
+import { inTransaction, writeLast, type Pool, type Sql } from './pool.ts';
 import { note } from './timeline.ts';
 
 export interface MessageRow {
@@ -57,7 +57,28 @@ export async function findMessage(sql: Sql, id: string): Promise<MessageRow | un
   return (await sql.query<MessageRow>('select * from messages where id = $1', [id])).rows[0];
 }
 
-/** What became of a message; `kind` of one that was sent counts against the customer's caps. */
+/**
+ * Puts the notices of one kind that wait for one department together: after an outage there are thousands. How many go with this one, itself among them; 0 when
+ * it goes with another. Written before it is sent, so that a repeated job sends the same under the same key.
+ */
+export async function bundled(pool: Pool, { id, shop, recipient, message }: Pick<MessageRow, 'id' | 'shop' | 'recipient' | 'message'>): Promise<number> {
+  return inTransaction(pool, async (tx) => {
+    const { rows } = await tx.query<{ bundle: string | null }>('select bundle from messages where id = $1 for update', [id]);
+    const bundle = rows[0]?.bundle ?? null;
+    if (bundle !== null && bundle !== id) return 0;
+    if (bundle === null)
+      // Skipped: what another job is about to put into its own. Served by index messages_waiting.
+      await tx.query(
+        `update messages set bundle = $1 where id in (
+           select id from messages where shop = $2 and recipient = $3 and message = $4 and status = 'queued' and bundle is null for update skip locked)`,
+        [id, shop, recipient, message],
+      );
+    const { rowCount } = await tx.query('select 1 from messages where bundle = $1', [id]);
+    return rowCount ?? 0;
+  });
+}
+
+/** What became of a message, and of those that went with it; `kind` of one that was sent counts against the customer's caps. */
 export async function settleMessage(
   sql: Sql,
   id: string,
@@ -66,7 +87,7 @@ export async function settleMessage(
   kind?: 'transactional' | 'marketing',
 ): Promise<void> {
   await sql.query(
-    `update messages set status = $2, trouble = $3, kind = $4, sent_at = case when $2 = 'sent' then now() end where id = $1 and status = 'queued'`,
+    `update messages set status = $2, trouble = $3, kind = $4, sent_at = case when $2 = 'sent' then now() end where (id = $1 or bundle = $1) and status = 'queued'`,
     [id, status, trouble ?? null, kind ?? null],
   );
 }

@@ -1,5 +1,5 @@
 /** Runs the jobs that transactions have added, and takes them back from workers that died with them. */
-import { run } from 'graphile-worker';
+import { Logger, run } from 'graphile-worker';
 import { jobHandlers } from '../activities/jobs.ts';
 import type { Engine } from '../activities/context.ts';
 import { unlockJobs } from '../db/jobs.ts';
@@ -9,9 +9,25 @@ const unlockAfterMs = 30_000;
 /** A message or a clock's point of a worker that was killed comes within a minute. */
 const unlockEveryMs = 10_000;
 
+/** The queue's own log in ours: a line for each job that it begins and ends is for who looks for a fault. */
+const loggerOf = ({ log }: Engine): Logger =>
+  new Logger((scope) => (level, message) => {
+    const about = { job: scope.jobId, kind: scope.taskIdentifier };
+    if (level === 'error') log.error(about, message);
+    else if (level === 'warning') log.warn(about, message);
+    else log.debug(about, message);
+  });
+
 /** Runs jobs until stopped. Its own connections: it holds one to listen on, which our pool's short time-outs would end. */
 export async function startJobs(engine: Engine, connectionString: string): Promise<{ readonly stop: () => Promise<void> }> {
-  const runner = await run({ connectionString, concurrency: 4, pollInterval: 2000, noHandleSignals: true, taskList: jobHandlers(engine) });
+  const runner = await run({
+    connectionString,
+    concurrency: 4,
+    pollInterval: 2000,
+    noHandleSignals: true,
+    taskList: jobHandlers(engine),
+    logger: loggerOf(engine),
+  });
   let unlocking: Promise<void> = Promise.resolve();
   const timer = setInterval(() => {
     unlocking = unlockJobs(engine.pool, unlockAfterMs).then(

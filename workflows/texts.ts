@@ -267,7 +267,7 @@ export const kit: RegisteredProcess = {
     events: {},
     clocks: {},
     windows: [],
-    messages: ['clockWarned', 'clockEscalated', 'caseBroken'],
+    messages: ['clockWarned', 'clockEscalated', 'caseBroken', 'others'],
     outcome: z.never(),
   }),
   rules: {},

@@ -9,7 +9,13 @@ alter table clock_log drop constraint clock_log_pkey, add primary key (case_id, 
 -- The same fact about one thing, reported under another id.
 create index inbox_of_thing on inbox (source, correlation_key) where correlation_key is not null;
 
+-- Notices to a department that wait at the same moment are told as one: the message that the others go with.
+alter table messages add column bundle text references messages (id);
+create index messages_waiting on messages (shop, recipient, message) where status = 'queued' and bundle is null;
+create index messages_bundled on messages (bundle) where bundle is not null;
+
 -- Down Migration
+alter table messages drop column bundle;
 drop index inbox_of_thing;
 delete from clock_log where run > 0;
 alter table clock_log drop constraint clock_log_pkey, add primary key (case_id, clock, seq);

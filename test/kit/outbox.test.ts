@@ -109,6 +109,20 @@ describe('a transactional message', () => {
     expect(outbox.at(-1)).toMatchObject({ channel: 'wecom', to: 'role:supervisor@s' });
   });
 
+  test('to a department is told with all others of its kind that wait there, and those are not told again (CL10)', async () => {
+    const before = outbox.length;
+    const notice = (name: string, message = 'kit.caseBroken') => queued(name, message, { case: name }, 'supervisor');
+    const [first, second, third] = [await notice('group-1'), await notice('group-2'), await notice('group-3')];
+    await Promise.all([sendMessage(kit.engine, second), sendMessage(kit.engine, second)]);
+    for (const id of [first, second, third]) await sendMessage(kit.engine, id);
+    expect(outbox.slice(before)).toEqual([{ channel: 'wecom', to: 'role:supervisor@s', text: expect.stringContaining('group-2') }]);
+    expect(outbox.at(-1)?.text).toContain('另有 2 条');
+    for (const id of [first, second, third]) expect(await status(id)).toEqual({ status: 'sent', trouble: null });
+    // What came later goes by itself.
+    await sendMessage(kit.engine, await notice('group-4'));
+    expect(outbox.slice(before + 1)).toEqual([{ channel: 'wecom', to: 'role:supervisor@s', text: expect.not.stringContaining('另有') }]);
+  });
+
   test('is queued with its case’s record and once per path, whatever is repeated', async () => {
     const id = await queued('twice', 'hello', { name: 'A-5' });
     const of = await kit.row(id.slice(0, -2) as CaseId);
