@@ -2,6 +2,7 @@
  * What happened in a case, as sentences that a layman reads. Everything that is a process's or a system's own comes from its declaration, contract and
  * `messages.yaml`; nothing here knows any process.
  */
+import { z } from 'zod';
 import type { TimelineFact } from '../db/timeline.ts';
 import type { Policy, Wording } from '../policies/schema.ts';
 import { clockOf, policyFor, titlesOf } from '../policies/lookup.ts';
@@ -62,13 +63,13 @@ export const roleTexts: Readonly<Record<Role, Text>> = {
   supervisor: { zh: '客服主管', en: 'supervisor' },
   manager: { zh: '客服经理', en: 'manager' },
   warehouse: { zh: '仓储', en: 'warehouse' },
-  quality: { zh: '质检', en: 'quality inspection' },
-  production: { zh: '生产', en: 'production' },
-  finance: { zh: '财务', en: 'finance' },
-  tech: { zh: '技术', en: 'technology' },
-  rnd: { zh: '研发', en: 'R&D' },
-  sales: { zh: '销售', en: 'sales' },
-  ops: { zh: '运维', en: 'operations' },
+  quality: { zh: '质检', en: 'quality team' },
+  production: { zh: '生产', en: 'production team' },
+  finance: { zh: '财务', en: 'finance team' },
+  tech: { zh: '技术', en: 'technology team' },
+  rnd: { zh: '研发', en: 'R&D team' },
+  sales: { zh: '销售', en: 'sales team' },
+  ops: { zh: '运维', en: 'operations team' },
   upstream: { zh: '上游系统', en: 'upstream system' },
   customer: { zh: '客户', en: 'customer' },
 };
@@ -99,7 +100,7 @@ const text = (value: unknown): string => (typeof value === 'string' ? value : ''
 const fact = (data: unknown, name: string): unknown => (isObject(data) && Object.hasOwn(data, name) ? data[name] : undefined);
 
 /** A value as the reader writes it: money and moments in their locale, codes in words, lists as lists; an id stays what it is. */
-export function valueText(reader: Reader, value: unknown, field = '', system?: string): string {
+export function valueText(reader: Reader, value: unknown, field = '', system?: string, names: readonly string[] = []): string {
   const locale = localeOf(reader.language);
   if (value === null || value === undefined || value === '') return '–';
   if (typeof value === 'string') return wordOf(reader, value, field, system) ?? (isInstant(value) ? instantText(parseInstant(value), locale) : value);
@@ -107,26 +108,45 @@ export function valueText(reader: Reader, value: unknown, field = '', system?: s
   if (typeof value === 'boolean') return value ? pick(reader, '是', 'yes') : pick(reader, '否', 'no');
   if (Array.isArray(value)) {
     if (value.length === 0) return pick(reader, '无', 'none');
-    const shown = value.map((one) => valueText(reader, one, field, system));
+    const shown = value.map((one) => valueText(reader, one, field, system, names));
     return value.some(isObject) ? shown.join(pick(reader, '；', '; ')) : new Intl.ListFormat(locale, { type: 'conjunction' }).format(shown);
   }
   const amount = moneySchema.safeParse(value);
   if (amount.success && Object.keys(value).length === 2) return moneyText(amount.data, locale);
-  return fieldsText(reader, value, system);
+  return fieldsText(reader, value, system, names);
 }
 
-/** The fields of an object, each with its name where that has words: `批准、质量问题`. */
-export function fieldsText(reader: Reader, value: unknown, system?: string): string {
-  if (!isObject(value)) return valueText(reader, value, '', system);
+/** The fields of an object, each with its name where that has words, in the order of `names` where that is given: `批准，质量问题`. */
+export function fieldsText(reader: Reader, value: unknown, system?: string, names: readonly string[] = []): string {
+  if (!isObject(value)) return value === undefined ? '' : valueText(reader, value, '', system);
+  const place = (field: string): number => (names.includes(field) ? names.indexOf(field) : names.length);
   return Object.entries(value)
+    .toSorted(([a], [b]) => place(a) - place(b))
     .filter(([, inner]) => inner !== undefined && inner !== null)
     .map(([field, inner]) => {
-      const shown = valueText(reader, inner, field, system);
+      const shown = valueText(reader, inner, field, system, names);
       const label = fieldLabel(reader, field);
       return label === undefined ? shown : `${label}${pick(reader, '：', ': ')}${shown}`;
     })
     .join(pick(reader, '，', ', '));
 }
+/** Names of the fields that a form declares, in its order: a row keeps a decision without any. */
+function namesIn(form: z.ZodType): readonly string[] {
+  const known = formNames.get(form);
+  if (known) return known;
+  const walk = (node: unknown): string[] => {
+    if (Array.isArray(node)) return node.flatMap(walk);
+    if (!isObject(node)) return [];
+    return Object.entries(node).flatMap(([key, inner]) =>
+      key === 'properties' && isObject(inner) ? [...Object.keys(inner), ...Object.values(inner).flatMap(walk)] : walk(inner),
+    );
+  };
+  const names = [...new Set(walk(z.toJSONSchema(form, { io: 'input', unrepresentable: 'any' })))];
+  formNames.set(form, names);
+  return names;
+}
+const formNames = new WeakMap<z.ZodType, readonly string[]>();
+
 const fieldLabel = (reader: Reader, field: string): string | undefined => wordOf(reader, `${field}:`);
 
 const isInstant = (value: string): boolean => /^\d{4}-\d\d-\d\dT/.test(value) && instantSchema.safeParse(value).success;
@@ -382,7 +402,7 @@ export function sentence(reader: Reader, row: TimelineFact): string {
     case 'opened': {
       const title = reader.process?.declaration.title[reader.language] ?? '';
       const asked = reader.process && textsOf(reader.process).opened;
-      const what = asked && reader.input !== undefined ? pick(reader, `，${say(reader, asked, reader.input)}`, `. ${say(reader, asked, reader.input)}`) : '';
+      const what = asked && reader.input !== undefined ? pick(reader, `，${say(reader, asked, reader.input)}`, `, ${say(reader, asked, reader.input)}`) : '';
       return pick(reader, `${who}开立了案件：${title}${what}`, `${who} opened the case: ${title}${what}`);
     }
     case 'stage':
@@ -434,7 +454,8 @@ export function sentence(reader: Reader, row: TimelineFact): string {
         `The task climbs to the ${roleText(reader, data['to'])}, because clock "${clockText(reader, data)}" broke its deadline: ${task()}`,
       );
     case 'taskDecided': {
-      const form = isObject(data['form']) ? fieldsText(reader, data['form'], text(fact(row.task?.context, 'system')) || undefined) : '';
+      const declared = own(reader.process?.declaration.tasks, row.task?.name ?? '')?.form;
+      const form = fieldsText(reader, data['form'], text(fact(row.task?.context, 'system')) || undefined, declared ? namesIn(declared) : []);
       const role = roleText(reader, data['role']);
       return pick(reader, `${who}（${role}）${task()}：${form}`, `${who} (${role}), ${task()}: ${form}`);
     }

@@ -19,7 +19,7 @@ import { deliverInbox } from '../../delivery/inbox.ts';
 import { startWorkflow } from '../../delivery/start.ts';
 import { openTask, type OpenTask } from '../../db/tasks.ts';
 import { loadPolicy } from '../../policies/load.ts';
-import { systems } from '../../systems/index.ts';
+import { callable } from '../../systems/index.ts';
 import type { SystemContract } from '../../systems/contract.ts';
 import { taskId, type CaseId, type PersonId, type TaskId } from '../../values/ids.ts';
 import type { Role } from '../../values/role.ts';
@@ -105,7 +105,7 @@ export async function startApi(settings: { readonly ratePerMinute?: number; read
   const pem = privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
   const logged: string[] = [];
   const temporal = new RememberedTemporal(pool);
-  const contracts: Readonly<Record<string, SystemContract>> = { ...systems, bench };
+  const contracts: Readonly<Record<string, SystemContract>> = { ...callable, bench };
   const deps: AppDeps = {
     pool,
     processes: new Map([...(await loadProcesses()), ...(await loadProcesses(new URL('../processes/', import.meta.url)))]),

@@ -130,7 +130,7 @@ describe('an effect that keeps failing', () => {
     expect(await timeline(id)).toEqual(
       expect.arrayContaining([
         'Waits for repair: repair "Grab", because the system does not answer',
-        'ops (operations), repair "Grab": try again',
+        'ops (operations team), repair "Grab": try again',
         'x was grabbed',
         'The case ended: all done',
       ]),

@@ -50,7 +50,7 @@ const said: readonly (readonly [row: TimelineFact, zh: string, en: string])[] = 
   [
     row('opened', { by: 'li' }),
     '李雷开立了案件：退换货，申请退款，原因：质量问题，1 个商品行',
-    '李雷 opened the case: Return or exchange. refund asked for, reason: quality problem, 1 order line(s)',
+    '李雷 opened the case: Return or exchange, refund, reason: quality problem, 1 order line(s)',
   ],
   [row('stage', { stage: 'inspection' }), '进入“质检”阶段', 'Stage: inspection'],
   [row('noReturn', {}), '从这里起不能再撤回', 'From here it can no longer be withdrawn'],
@@ -130,7 +130,7 @@ const said: readonly (readonly [row: TimelineFact, zh: string, en: string])[] = 
   [
     row(
       'taskDecided',
-      { task: 'review', name: 'review', by: 'li', role: 'agent', form: { decision: 'moreEvidence', what: ['photo', 'orderNumber'] } },
+      { task: 'review', name: 'review', by: 'li', role: 'agent', form: { what: ['photo', 'orderNumber'], decision: 'moreEvidence' } },
       { task: review },
     ),
     '李雷（客服）审核退换货申请：要求补充凭证，需补充：照片和订单号',
@@ -160,7 +160,7 @@ const said: readonly (readonly [row: TimelineFact, zh: string, en: string])[] = 
   [
     row('told', { message: 'kit.caseBroken', to: 'ops' }, { message: { data: { case: 'return-exchange.W1.r1' }, status: 'failed', sentAt: null } }),
     '告知运维：“案例 return-exchange.W1.r1 无法继续，请在 Temporal 界面检查其运行。”（未送达）',
-    'Told the operations: "Case return-exchange.W1.r1 cannot go on. Look at its run in the Temporal UI." (could not be delivered)',
+    'Told the operations team: "Case return-exchange.W1.r1 cannot go on. Look at its run in the Temporal UI." (could not be delivered)',
   ],
   [
     row('clock', { clock: 'handle', policyClock: 'T10', command: 'start', status: 'running', deadline: at, provisional: true }),
