@@ -139,7 +139,7 @@ const clock = z
         code: 'custom',
         path: ['calendar'],
         params: { other: ['within'] },
-        message: `the calendar ${c.calendar} does not count ${durationText(c.within, 'en').replace(/^\d+ /, '')}`,
+        message: `the calendar ${c.calendar} cannot count ${durationText(c.within, 'en')}`,
       });
     if ('ms' in c.within && c.within.ms === 0) context.addIssue({ code: 'custom', path: ['within'], message: 'must be more than nothing' });
   });

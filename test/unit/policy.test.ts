@@ -207,12 +207,12 @@ describe('errors name file, line, column, value and reason', () => {
     [
       'a calendar that cannot count the time',
       'extends: default\nclocks:\n  T9: { calendar: 24/7 }\n',
-      ['own.yaml:3:19 clocks.T9.calendar: the calendar 24/7 does not count working days'],
+      ['own.yaml:3:19 clocks.T9.calendar: the calendar 24/7 cannot count 7 working days'],
     ],
     [
       'a time that the calendar from below cannot count, at the time',
       'extends: default\nclocks:\n  T10: { within: 3 working days }\n',
-      ['own.yaml:3:18 clocks.T10.within: the calendar 24/7 does not count working days'],
+      ['own.yaml:3:18 clocks.T10.within: the calendar 24/7 cannot count 3 working days'],
     ],
     [
       'an unknown calendar',
