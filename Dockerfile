@@ -13,7 +13,7 @@ COPY package.json package-lock.json ./
 # tini reaps what a process leaves behind and passes signals on: Node as process 1 does neither.
 RUN apt-get update && apt-get install -y --no-install-recommends tini && rm -rf /var/lib/apt/lists/* \
   && npm install --omit=dev --no-audit --no-fund && npm cache clean --force \
-  && install -d -o node -g node /keys
+  && install -d -o node -g node /keys /evidence
 COPY --from=build /app/dist dist
 USER node
 ENTRYPOINT ["tini", "--"]

@@ -2,6 +2,7 @@
 import type { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { CaseRow } from '../db/cases.ts';
+import type { LinkMaking } from '../db/links.ts';
 import { pinnedPolicy } from '../db/policies.ts';
 import type { Pool, Sql } from '../db/pool.ts';
 import { policyFor } from '../policies/lookup.ts';
@@ -24,6 +25,8 @@ export interface Engine {
   readonly own: Readonly<Record<string, OwnOperation>>;
   /** Where a system is, from configuration. */
   readonly target: (system: string) => Pick<CallTarget, 'baseUrl' | 'token'>;
+  /** What customers' links are made with. */
+  readonly links: LinkMaking;
   readonly log: Logger;
 }
 

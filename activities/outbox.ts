@@ -1,7 +1,9 @@
 /** Sends what cases tell people: contact fetched, text rendered, sent once. Nothing personal is stored or logged. */
 import { findCase } from '../db/cases.ts';
 import { addJob } from '../db/jobs.ts';
+import { linkOfMessage, linkUrl, type LinkLanguage } from '../db/links.ts';
 import { bundled, countSent, findMessage, settleMessage, type MessageRow } from '../db/messages.ts';
+import { inTransaction } from '../db/pool.ts';
 import type { PolicyValues } from '../policies/schema.ts';
 import { callOperation } from '../systems/client.ts';
 import { crm } from '../systems/crm/contract.ts';
@@ -9,7 +11,7 @@ import { notifications, type Channel } from '../systems/notifications/contract.t
 import { orders } from '../systems/orders/contract.ts';
 import { instant, plus, type Instant } from '../values/instant.ts';
 import { policyOf, type Engine } from './context.ts';
-import { kit, messageOf, renderMessage, type Locale, type Rendered } from '../workflows/texts.ts';
+import { kit, messageOf, messageTraits, renderMessage, type Locale, type Rendered } from '../workflows/texts.ts';
 import { Temporal } from 'temporal-polyfill';
 
 /** Longer than a contact, a consent or a send takes anywhere; five of them stay below what a job may take (worker/jobs.ts). */
@@ -24,7 +26,8 @@ export async function sendMessage(engine: Engine, id: string): Promise<void> {
   const [process, message] = messageOf(engine.processes.get(of?.process ?? ''), row.message);
   if (of === undefined || process === undefined) throw new Error(`message ${id} belongs to no known case`);
   const policy = await policyOf(engine.pool, of);
-  const text = (locale: Locale): Rendered => renderMessage(process, message, row.data, locale, policy.messages.texts);
+  const traits = messageTraits(process, message);
+  const text = (locale: Locale, link?: string): Rendered => renderMessage(process, message, row.data, locale, policy.messages.texts, link);
 
   if (row.recipient !== 'customer') {
     // Departments are reached on their own board, by role and shop; who of them is on duty is the board's.
@@ -35,7 +38,7 @@ export async function sendMessage(engine: Engine, id: string): Promise<void> {
     await deliver(engine, row, [{ channel: 'wecom', to: `role:${row.recipient}@${row.shop}` }], { ...notice, text: `${notice.text}${others}` });
     return;
   }
-  if (text('zh-CN').kind === 'marketing' && of.customer !== null) {
+  if (traits.kind === 'marketing' && of.customer !== null) {
     const until = await heldUntil(engine, of.customer, policy, instant(Date.now()));
     if (until === 'never') {
       await settleMessage(engine.pool, id, 'held', 'no consent, or too many already');
@@ -67,8 +70,17 @@ export async function sendMessage(engine: Engine, id: string): Promise<void> {
     engine,
     row,
     ways.flatMap(([channel, to]) => (to === undefined ? [] : [{ channel, to }])),
-    text(language === 'zh' ? 'zh-CN' : 'en'),
+    text(
+      language === 'zh' ? 'zh-CN' : 'en',
+      traits.link ? await linkOf(engine, row, language === 'zh' ? 'zh' : 'en', policy.customer.linkLifetime.ms) : undefined,
+    ),
   );
+}
+
+/** The address at which the customer of a message looks and acts. Nothing keeps it: it is made again from its row whenever it is needed. */
+async function linkOf({ pool, links }: Engine, { id, case_id: caseId }: MessageRow, language: LinkLanguage, lifetime: number): Promise<string> {
+  const link = await inTransaction(pool, (tx) => linkOfMessage(tx, { id, caseId }, language, lifetime, instant(Date.now())));
+  return linkUrl(links, link);
 }
 
 /** On the first way that takes it. The key names message and channel: a repeated job sends nothing twice. */

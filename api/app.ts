@@ -1,5 +1,6 @@
 /** The HTTP application: every route through the same gate (who, how often, may they, does it fit), every failure a problem. */
 import { randomUUID } from 'node:crypto';
+import { pipeline } from 'node:stream/promises';
 import { types } from 'node:util';
 import express, { type ErrorRequestHandler, type Express, type Request, type RequestHandler, type Response } from 'express';
 import { ipKeyGenerator, rateLimit } from 'express-rate-limit';
@@ -13,15 +14,23 @@ import { findPerson, type Person } from '../db/people.ts';
 import { isAway } from '../db/pool.ts';
 import { Refused } from '../db/refused.ts';
 import { access } from './access.ts';
+import { createActing } from './acting.ts';
 import { createBringing } from './bringing.ts';
+import { createDoor } from './customer/door.ts';
+import { failurePage, pagePolicy } from './customer/page.ts';
 import type { AppDeps } from './deps.ts';
+import { createUploads } from './uploads.ts';
 import { fieldErrors } from './fields.ts';
-import { inLanguage, languageOf } from './language.ts';
+import { inLanguage, languageOf, type Language } from './language.ts';
 import { openApiDocument } from './openapi.ts';
 import { Problem, problemBody, problemOf, problems } from './problems.ts';
-import type { Call, PersonCall, Reply, Route } from './route.ts';
+import type { Call, CustomerCall, PersonCall, Reply, Route } from './route.ts';
 import { calendarRoutes } from './routes/calendar.ts';
 import { caseRoutes } from './routes/cases.ts';
+import { customerRoutes } from './routes/customer.ts';
+import { customerPageRoutes } from './routes/customer-page.ts';
+import { evidenceRoutes } from './routes/evidence.ts';
+import { linkRoutes } from './routes/links.ts';
 import { operationRoutes } from './routes/operation.ts';
 import { peopleRoutes } from './routes/people.ts';
 import { processRoutes } from './routes/processes.ts';
@@ -41,6 +50,7 @@ interface Found {
   /** Why the token does not hold: answered once the rate of such requests was counted. */
   refusal?: Problem;
   person?: Person;
+  customer?: CustomerCall['customer'];
 }
 const found = (response: Response): Found => response.locals as Found;
 
@@ -53,9 +63,15 @@ function requestIdOf(response: Response): string {
 /** Every route of the API, from which both the app and its document are made. */
 export function apiRoutes(deps: AppDeps): Route[] {
   const bringing = createBringing(deps);
+  const acting = createActing(deps, bringing);
+  const uploads = createUploads(deps, acting);
   const routes: Route[] = [
     ...processRoutes(deps),
-    ...caseRoutes(deps, bringing),
+    ...caseRoutes(deps, bringing, acting),
+    ...evidenceRoutes(deps, uploads),
+    ...linkRoutes(deps),
+    ...customerRoutes(deps, acting, uploads),
+    ...customerPageRoutes(deps, acting, uploads),
     ...taskRoutes(deps, bringing),
     ...webhookRoutes(deps, bringing),
     ...peopleRoutes(deps),
@@ -72,6 +88,7 @@ export function createApp(deps: AppDeps): Express {
   const app = express();
   app.disable('x-powered-by');
   app.set('etag', false);
+  app.set('trust proxy', deps.proxies);
   const duration = new Histogram({
     name: 'kefu_http_request_duration_seconds',
     help: 'Time to answer',
@@ -95,8 +112,11 @@ export function createApp(deps: AppDeps): Express {
       },
       wrapSerializers: false,
       customProps: (request, response) => {
-        const { route, person } = found(response as Response);
-        return { operation: route?.id, person: person?.id, about: route?.params ? (request as Request).params : undefined };
+        const { route, person, customer } = found(response as Response);
+        // The address of a link is its token.
+        const linked = route && access[route.id] === 'link';
+        const about = linked ? { link: customer?.link.id, case: customer?.row.id } : route?.params ? (request as Request).params : undefined;
+        return { operation: route?.id, person: person?.id, about };
       },
       customLogLevel: (_request, response, error) => (error || response.statusCode >= 500 ? 'error' : 'info'),
       autoLogging: { ignore: (request) => ['/healthz', '/readyz', '/metrics'].includes(request.url ?? '') },
@@ -124,15 +144,7 @@ export function createApp(deps: AppDeps): Express {
     },
   );
 
-  const limiter = rateLimit({
-    windowMs: 60_000,
-    limit: deps.ratePerMinute,
-    standardHeaders: 'draft-8',
-    legacyHeaders: false,
-    keyGenerator: (request, response) => found(response).subject ?? ipKeyGenerator(request.ip ?? ''),
-    handler: (_request, _response, next) => next(new Problem('tooMany')),
-  });
-  const gate = createGate(deps, limiter);
+  const gate = createGate(deps);
 
   const routes = apiRoutes(deps);
   // Plain segments before parameters ("{" sorts after letters): /v1/tasks/next is no task's id.
@@ -167,11 +179,38 @@ const reviver = (_key: string, value: unknown): unknown => {
   return value;
 };
 
+/** At most so many requests a minute of whoever `who` says. */
+const limited = (limit: number, who: (request: Request, response: Response) => string): RequestHandler =>
+  rateLimit({
+    windowMs: 60_000,
+    limit,
+    standardHeaders: 'draft-8',
+    legacyHeaders: false,
+    keyGenerator: who,
+    handler: (_request, _response, next) => next(new Problem('tooMany')),
+  });
+const addressOf = (request: Request): string => ipKeyGenerator(request.ip ?? '');
+
+/** A body of 1 MB is here within this time or its sender is gone; of an upload the server's own limit holds (main.ts). */
+const bodyMs = 30_000;
+const soon: RequestHandler = (request, _response, next) => {
+  const late = setTimeout(() => request.destroy(), bodyMs).unref();
+  request.once('close', () => clearTimeout(late)).once('end', () => clearTimeout(late));
+  next();
+};
+
 /** The steps of every request, in this order: whoever may not call costs neither a body nor a query. */
-function createGate({ pool, checkToken, log }: AppDeps, limiter: RequestHandler): (route: Route) => RequestHandler[] {
+function createGate(deps: AppDeps): (route: Route) => RequestHandler[] {
+  const { pool, checkToken, log, ratePerMinute, linkRatePerMinute } = deps;
   const json = express.json({ limit: bodyLimit, reviver });
+  const form = express.urlencoded({ extended: false, limit: bodyLimit, parameterLimit: 200 });
   // A signature covers the bytes, so they are kept as they came.
   const raw = express.raw({ limit: bodyLimit, type: () => true });
+  const callers = limited(ratePerMinute, (request, response) => found(response).subject ?? addressOf(request));
+  // Before a link is looked up: whoever guesses costs no more than others.
+  const addresses = limited(10 * linkRatePerMinute, addressOf);
+  const links = limited(linkRatePerMinute, (request, response) => found(response).customer?.link.id ?? addressOf(request));
+  const door = createDoor(deps);
 
   async function identify(request: Request, response: Response): Promise<void> {
     const [, token] = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/i.exec(request.get('authorization') ?? '') ?? [];
@@ -192,11 +231,25 @@ function createGate({ pool, checkToken, log }: AppDeps, limiter: RequestHandler)
     if (typeof needs === 'string' || !needs.some((role) => person.roles.includes(role))) throw new Problem('forbidden', { person: person.id, needs });
   }
 
+  /** How a route's body is read; an upload is read by its route. */
+  function bodyOf({ body, takes = 'json', id }: Route): RequestHandler[] {
+    if (body === undefined || takes === 'upload') return [];
+    if (access[id] === 'signed') return [soon, raw];
+    return takes === 'form' ? [mustBe('application/x-www-form-urlencoded', 'notForm'), soon, form] : [mustBe('application/json', 'notJson'), soon, json];
+  }
+
+  function whoCalls(route: Route): RequestHandler[] {
+    const rule = access[route.id];
+    if (rule === 'public') return [];
+    if (rule === 'signed') return [callers];
+    if (rule === 'link') return [addresses, step(async (request, response) => void (found(response).customer = await door(request))), links];
+    return [step(identify), callers, step((_request, response) => admit(route, response))];
+  }
+
   return (route) => {
     const rule = access[route.id];
-    const body = route.body === undefined ? [] : rule === 'signed' ? [raw] : [mustBeJson, json];
     const run: RequestHandler = async (request, response) => {
-      const language = languageOf(request);
+      const language = spokenIn(request, response);
       const parse = (schema: z.ZodType | undefined, value: unknown, prefix: string): unknown => {
         const parsed = schema?.safeParse(value, inLanguage(language));
         if (parsed?.success === false) throw new Problem('invalid', {}, { errors: fieldErrors(parsed.error, prefix) });
@@ -206,22 +259,23 @@ function createGate({ pool, checkToken, log }: AppDeps, limiter: RequestHandler)
         params: parse(route.params, request.params, 'path'),
         query: parse(route.query, request.query, 'query'),
         // What is signed is parsed by its route, once the signature holds.
-        body: rule === 'signed' ? request.body : parse(route.body, request.body ?? {}, ''),
+        body: rule === 'signed' || route.takes === 'upload' ? request.body : parse(route.body, request.body ?? {}, ''),
         language,
         requestId: requestIdOf(response),
         log,
         request,
       };
-      // `person` is there for every route that has roles: `admit` came before.
-      send(response, await route.run({ ...call, person: found(response).person } as PersonCall), language);
+      // `person` is there for every route that has roles, `customer` for every one that needs a link: `admit` and the door came before.
+      const { person, customer } = found(response);
+      await send(response, await route.run({ ...call, person, customer } as PersonCall & CustomerCall), language);
     };
     return [
       (_request, response, next) => {
         found(response).route = route;
         next();
       },
-      ...(rule === 'public' ? [] : rule === 'signed' ? [limiter] : [step(identify), limiter, step((_request, response) => admit(route, response))]),
-      ...body,
+      ...whoCalls(route),
+      ...bodyOf(route),
       run,
     ];
   };
@@ -234,11 +288,21 @@ const step =
     next();
   };
 
-/** A body has to say that it is JSON; none at all is an empty one, and the schema says what is missing. */
-const mustBeJson: RequestHandler = (request, _response, next) => {
-  const there = request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
-  next(there && !request.is('application/json') ? new Problem('notJson') : undefined);
-};
+/** A body has to say what it is; none at all is an empty one, and the schema says what is missing. */
+const mustBe =
+  (type: string, problem: 'notJson' | 'notForm'): RequestHandler =>
+  (request, _response, next) => {
+    const there = request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
+    next(there && !request.is(type) ? new Problem(problem) : undefined);
+  };
+
+/** Whoever has a link is answered in its language, unless they ask for the other one; everybody else in what their client prefers. */
+function spokenIn(request: Request, response: Response): Language {
+  const { lang } = request.query;
+  const { route, customer } = found(response);
+  if (route && access[route.id] === 'link' && (lang === 'zh' || lang === 'en')) return lang;
+  return customer?.link.language ?? languageOf(request);
+}
 
 function tokenProblem(error: unknown): Problem {
   const keysAway =
@@ -250,11 +314,17 @@ function tokenProblem(error: unknown): Problem {
     : new Problem('unauthenticated', {}, { headers: { 'WWW-Authenticate': 'Bearer' } });
 }
 
-function send(response: Response, reply: Reply, language: 'zh' | 'en'): void {
+async function send(response: Response, reply: Reply, language: Language): Promise<void> {
   response
     .status(reply.status)
     .set({ 'Cache-Control': 'no-store', 'Content-Language': language === 'zh' ? 'zh-CN' : 'en', Vary: 'Accept-Language', ...reply.headers });
-  if (reply.file !== undefined) response.type(reply.type ?? 'application/octet-stream').sendFile(reply.file);
+  if (reply.stream !== undefined) {
+    response.type(reply.type ?? 'application/octet-stream');
+    // Whoever goes away half-way is no fault of ours.
+    await pipeline(reply.stream, response).catch((error: unknown) => {
+      if (!response.writableFinished && !response.destroyed) throw error;
+    });
+  } else if (reply.file !== undefined) response.type(reply.type ?? 'application/octet-stream').sendFile(reply.file);
   else if (reply.type !== undefined) response.type(reply.type).send(reply.body);
   else response.json(reply.body);
 }
@@ -290,7 +360,7 @@ function loggable(error: unknown): object {
 }
 
 const answerFailure =
-  ({ log }: AppDeps): ErrorRequestHandler =>
+  ({ log, links }: AppDeps): ErrorRequestHandler =>
   (error: unknown, request, response, _next) => {
     const problem = asProblem(error);
     const { status } = problems[problem.code];
@@ -301,11 +371,15 @@ const answerFailure =
       response.destroy();
       return;
     }
-    const language = languageOf(request);
-    const body = problemBody(problem, language, requestIdOf(response));
+    const language = spokenIn(request, response);
     response
       .status(status)
-      .set({ 'Cache-Control': 'no-store', 'Content-Language': language === 'zh' ? 'zh-CN' : 'en', Vary: 'Accept-Language', ...problem.headers })
-      .type('application/problem+json')
-      .send(JSON.stringify(body));
+      .set({ 'Cache-Control': 'no-store', 'Content-Language': language === 'zh' ? 'zh-CN' : 'en', Vary: 'Accept-Language', ...problem.headers });
+    const { route } = found(response);
+    if (route?.page)
+      response
+        .set(pagePolicy)
+        .type('text/html')
+        .send(failurePage(problem, language, links));
+    else response.type('application/problem+json').send(JSON.stringify(problemBody(problem, language, requestIdOf(response))));
   };

@@ -2,8 +2,10 @@
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import type { CaseRow } from '../db/cases.ts';
+import type { LinkMaking } from '../db/links.ts';
 import type { Pool } from '../db/pool.ts';
 import type { MasterKey } from '../db/sealed.ts';
+import type { EvidenceStore } from '../evidence/store.ts';
 import type { LoadedPolicy } from '../policies/load.ts';
 import type { CaseId } from '../values/ids.ts';
 import type { Declared } from './forms.ts';
@@ -29,6 +31,13 @@ export interface AppDeps extends Declared {
   readonly metrics: Registry;
   /** Requests a minute of one caller. */
   readonly ratePerMinute: number;
+  /** What customers' links are made and checked with. */
+  readonly links: LinkMaking;
+  /** Requests a minute with one link; ten times as many from one address, which many customers of a mobile network share. */
+  readonly linkRatePerMinute: number;
+  /** How many proxies of ours stand before us: the caller's address is what the outermost one saw. */
+  readonly proxies: number;
+  readonly evidence: EvidenceStore;
   /** Temporal's own page, for the link from a case to its run. */
   readonly temporalUi?: { readonly url: string; readonly namespace: string } | undefined;
 }

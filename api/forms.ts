@@ -8,7 +8,7 @@ import type { Processes } from '../workflows/registry.ts';
 import { inLanguage, type Language, type Text } from './language.ts';
 import { fieldErrors } from './fields.ts';
 import { Problem } from './problems.ts';
-import { part } from './words.ts';
+import { part, type Parted } from './words.ts';
 
 export type Systems = Readonly<Record<string, SystemContract>>;
 export interface Declared {
@@ -75,3 +75,10 @@ export const reader =
     const { kept, words } = part(form, parsed.data);
     return { ok: true, form: kept, words };
   };
+
+/** Parses by a declared schema and parts the words; the problem names the fields below `prefix`. */
+export function parted(schema: z.ZodType, value: unknown, prefix: string, language: Language): Parted & { readonly whole: unknown } {
+  const parsed = schema.safeParse(value, inLanguage(language));
+  if (!parsed.success) throw new Problem('invalid', {}, { errors: fieldErrors(parsed.error, prefix) });
+  return { ...part(schema, parsed.data), whole: parsed.data };
+}

@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { collectDefaultMetrics, Registry } from 'prom-client';
+import { readLinkKeys } from '../db/links.ts';
 import { policyInForce } from '../db/policies.ts';
 import { connectPool } from '../db/pool.ts';
 import { readMasterKey } from '../db/sealed.ts';
@@ -11,6 +12,7 @@ import { readCodecKeys } from '../delivery/codec.ts';
 import { deliverInbox } from '../delivery/inbox.ts';
 import { startWorkflow } from '../delivery/start.ts';
 import { callDeadline, connectTemporal } from '../delivery/temporal.ts';
+import { openStore } from '../evidence/store.ts';
 import { loadPolicy } from '../policies/load.ts';
 import { callable } from '../systems/index.ts';
 import { taskQueue } from '../workflows/kit/protocol.ts';
@@ -20,9 +22,15 @@ import { createApp } from './app.ts';
 import type { Delivery } from './deps.ts';
 import { readSettings, type Settings } from './settings.ts';
 import { tokenCheck } from './token.ts';
+import { removeUnfinished } from './uploads.ts';
 
 /** What runs when a SIGTERM comes has this long; the supervisor kills after 10 s. */
 const drainMs = 4500;
+
+/** An upload that is not here after this long has lost its sender. */
+const uploadMs = 600_000;
+/** What uploads that a crash cut off have left is removed once they can no longer be under way, looked for at this interval. */
+const sweepMs = 3_600_000;
 
 /** `webhook-<source>.secret`: one secret a line, the newest first; read at each call, so that a rotation needs no restart. */
 const webhookSecrets =
@@ -72,6 +80,7 @@ async function start(settings: Settings): Promise<void> {
       }
     },
   };
+  const evidence = await openStore(settings);
   const app = createApp({
     pool,
     processes,
@@ -87,6 +96,10 @@ async function start(settings: Settings): Promise<void> {
     }),
     webhookSecrets: webhookSecrets(settings.WEBHOOK_SECRETS_DIR),
     master: readMasterKey(settings.PERSONAL_KEY_FILE),
+    links: { keys: readLinkKeys(settings.LINK_KEY_FILE), publicUrl: settings.PUBLIC_URL },
+    linkRatePerMinute: settings.LINK_RATE_PER_MINUTE,
+    proxies: settings.TRUSTED_PROXIES,
+    evidence,
     log,
     metrics,
     ratePerMinute: settings.RATE_PER_MINUTE,
@@ -94,17 +107,27 @@ async function start(settings: Settings): Promise<void> {
   });
 
   const server = createServer(app);
-  // A body of 1 MB is here within 30 s or its sender is gone; the keep-alive outlasts that of common proxies (60 s), so that none writes into a closing socket.
-  server.requestTimeout = 30_000;
+  // A video of 100 MB takes some minutes from a phone; all other bodies are held to 30 s (app.ts). The keep-alive outlasts that of common proxies (60 s), so that
+  // none writes into a closing socket.
+  server.headersTimeout = 30_000;
+  server.requestTimeout = uploadMs;
   server.keepAliveTimeout = 65_000;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(settings.PORT, settings.HOST, resolve);
   });
   log.info({ address: server.address() }, 'api ready');
+  const sweep = (): void => {
+    removeUnfinished({ pool, evidence, log }, 2 * uploadMs).catch((error: unknown) =>
+      log.warn({ error: error instanceof Error ? error.message : String(error) }, 'unfinished uploads could not be removed; the next sweep will'),
+    );
+  };
+  sweep();
+  const sweeping = setInterval(sweep, sweepMs);
 
   const stop = (): void => {
     log.info('stopping');
+    clearInterval(sweeping);
     const closed = new Promise<void>((resolve) => {
       server.close(() => resolve());
     });

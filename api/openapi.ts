@@ -78,15 +78,23 @@ function bodyOf(route: Route, declared: ReturnType<typeof declaredSchemas>): z.Z
   }
 }
 
+const bodyTypes = { json: 'application/json', form: 'application/x-www-form-urlencoded', upload: 'multipart/form-data' } as const;
+const bodyProblems = {
+  json: ['tooLarge', 'notJson'],
+  form: ['tooLarge', 'notForm', 'formForged'],
+  upload: ['notMultipart', 'noFile', 'fileType', 'fileTooLarge', 'evidenceFull'],
+} as const satisfies Record<string, readonly ProblemCode[]>;
+
 /** Problems that every route of a kind may answer with, beside its own. */
 export function problemsOf(route: Route): ProblemCode[] {
   const rule = access[route.id];
   const reads = route.params !== undefined || route.query !== undefined || route.body !== undefined;
   return [
     ...(rule === 'public' ? [] : (['tooMany', 'unavailable', 'busy', 'internal'] as const)),
+    ...(rule === 'link' ? (['linkInvalid', 'linkExpired', 'linkRevoked'] as const) : []),
     ...(Array.isArray(rule) ? (['unauthenticated', 'forbidden', 'unknownPerson', 'keysAway'] as const) : []),
     ...(reads ? (['malformed', 'invalid'] as const) : []),
-    ...(route.body ? (['tooLarge', 'notJson'] as const) : []),
+    ...(route.body ? bodyProblems[route.takes ?? 'json'] : []),
     ...(route.problems ?? []),
   ];
 }
@@ -100,7 +108,7 @@ function responsesOf(route: Route): ZodOpenApiResponsesObject {
         .filter((code) => problems[code].status === status)
         .map((code) => `\`${code}\`: ${problems[code].title.en}`)
         .join('; '),
-      content: { 'application/problem+json': { schema: problemSchema } },
+      content: route.page ? { 'text/html': { schema: z.string() } } : { 'application/problem+json': { schema: problemSchema } },
     },
   ]);
   const successes = Object.entries(route.replies).map(([status, { description, schema, type = 'application/json' }]) => [
@@ -119,13 +127,13 @@ const signatureHeaders = z.object({
 function operation(route: Route, declared: ReturnType<typeof declaredSchemas>): ZodOpenApiOperationObject {
   const rule = access[route.id];
   const body = bodyOf(route, declared);
-  const rules = typeof rule === 'string' ? undefined : `Roles: ${rule.join(', ')}.`;
+  const rules = rule === 'link' ? 'For whoever has the link; for its case alone.' : typeof rule === 'string' ? undefined : `Roles: ${rule.join(', ')}.`;
   return {
     operationId: route.id,
     tags: [route.tag],
     summary: route.summary,
     description: [route.description, rules].filter((text) => text !== undefined).join('\n\n'),
-    security: rule === 'public' || rule === 'signed' ? [] : [{ token: [] }],
+    security: typeof rule === 'string' ? [] : [{ token: [] }],
     requestParams: {
       ...(route.params instanceof z.ZodObject ? { path: route.params } : {}),
       ...(route.query instanceof z.ZodObject ? { query: route.query } : {}),
@@ -135,7 +143,7 @@ function operation(route: Route, declared: ReturnType<typeof declaredSchemas>): 
       ? {
           requestBody: {
             required: true,
-            content: { 'application/json': { schema: body, ...(route.example === undefined ? {} : { example: route.example }) } },
+            content: { [bodyTypes[route.takes ?? 'json']]: { schema: body, ...(route.example === undefined ? {} : { example: route.example }) } },
           },
         }
       : {}),
@@ -160,7 +168,7 @@ export function openApiDocument(routes: readonly Route[], deps: Declared): Retur
         description:
           'Cases of customer service, decided by people, run once. Every write may be repeated: the same again has the same answer. Problems are `application/problem+json` in the language of `Accept-Language` (zh-CN, en).',
       },
-      tags: ['Processes', 'Cases', 'Tasks', 'Webhooks', 'People', 'Calendar', 'Reports', 'Operation'].map((name) => ({ name })),
+      tags: ['Processes', 'Cases', 'Tasks', 'Webhooks', 'People', 'Calendar', 'Customers', 'Reports', 'Operation'].map((name) => ({ name })),
       paths,
       components: {
         securitySchemes: { token: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'Who calls; what they may do is in their person row' } },

@@ -31,6 +31,14 @@ export const problems = {
       en: 'Sign the raw body per Standard Webhooks with the agreed secret, with a timestamp within 5 minutes of now; sign again when you send again.',
     },
   },
+  linkInvalid: {
+    status: 401,
+    title: { zh: '链接无效', en: 'The link is not valid' },
+    detail: {
+      zh: '请完整复制我们消息中的链接；如仍无法打开，请联系客服重新发送。',
+      en: 'Copy the link from our message whole. If it still does not open, ask our service for a new one.',
+    },
+  },
   forbidden: {
     status: 403,
     title: { zh: '没有权限', en: 'Not allowed' },
@@ -68,6 +76,11 @@ export const problems = {
       en: '"{person}" had a hand in {of} ({because}) and may not decide this one. Leave it to a colleague.',
     },
   },
+  formForged: {
+    status: 403,
+    title: { zh: '请重新打开页面', en: 'Open the page again' },
+    detail: { zh: '提交的内容不是来自本页面。请重新打开链接后再试。', en: 'What was sent did not come from our page. Open the link again and repeat it.' },
+  },
   notFound: {
     status: 404,
     title: { zh: '地址不存在', en: 'No such address' },
@@ -98,6 +111,16 @@ export const problems = {
     title: { zh: '没有此来源', en: 'No such source' },
     detail: { zh: '没有名为“{source}”的外部系统。', en: 'There is no outside system "{source}".' },
   },
+  linkNotFound: {
+    status: 404,
+    title: { zh: '没有此链接', en: 'No such link' },
+    detail: { zh: '案件 {case} 没有链接 {link}。', en: 'Case {case} has no link {link}.' },
+  },
+  evidenceNotFound: {
+    status: 404,
+    title: { zh: '没有此凭证', en: 'No such evidence' },
+    detail: { zh: '您的店铺范围内没有凭证 {evidence}。', en: 'There is no evidence {evidence} in your shops.' },
+  },
   effectNotFound: {
     status: 404,
     title: { zh: '没有此操作记录', en: 'No such effect' },
@@ -117,6 +140,11 @@ export const problems = {
     status: 409,
     title: { zh: '任务已结束', en: 'The task is closed' },
     detail: { zh: '任务已于 {at} 结束（{status}，{by}）。无需再处理。', en: 'It was closed at {at} ({status}, by {by}). Nothing is left to do.' },
+  },
+  choiceMade: {
+    status: 409,
+    title: { zh: '已经处理过了', en: 'This was answered before' },
+    detail: { zh: '此项已于 {at} 处理完毕，无需再操作。', en: 'It was answered or closed at {at}. Nothing is left to do.' },
   },
   taskClaimed: {
     status: 409,
@@ -170,10 +198,62 @@ export const problems = {
     title: { zh: '已有待审批的重做', en: 'A redo is waiting already' },
     detail: { zh: '{effect} 的重做正在等待审批：{task}。', en: 'A redo of {effect} waits for its approval: {task}.' },
   },
+  tooManyLinks: {
+    status: 409,
+    title: { zh: '链接过多', en: 'Too many links' },
+    detail: {
+      zh: '案件 {case} 已有 {most} 个有效链接。请先撤销不再需要的链接。',
+      en: 'Case {case} has {most} links that hold. Revoke those that nobody needs.',
+    },
+  },
+  linkExpired: {
+    status: 410,
+    title: { zh: '链接已过期', en: 'The link has expired' },
+    detail: { zh: '请使用我们最近一条消息中的链接，或联系客服重新发送。', en: 'Use the link in our latest message, or ask our service for a new one.' },
+  },
+  linkRevoked: {
+    status: 410,
+    title: { zh: '链接已停用', en: 'The link was withdrawn' },
+    detail: { zh: '此链接已被客服停用。请联系客服获取新的链接。', en: 'Our service has withdrawn this link. Ask them for a new one.' },
+  },
+  evidenceErased: {
+    status: 410,
+    title: { zh: '内容已删除', en: 'The content was erased' },
+    detail: { zh: '该客户的资料已按要求删除，凭证 {evidence} 不可恢复。', en: "The customer's data was erased; evidence {evidence} cannot be recovered." },
+  },
   tooLarge: {
     status: 413,
     title: { zh: '请求过大', en: 'The request is too large' },
     detail: { zh: '请求体不得超过 1 MB。', en: 'A body may have 1 MB at most.' },
+  },
+  fileTooLarge: {
+    status: 413,
+    title: { zh: '文件过大', en: 'The file is too large' },
+    detail: {
+      zh: '此类文件最大 {megabytes} MB。请压缩或截短后重新上传。',
+      en: 'A file of this kind may have {megabytes} MB at most. Make it smaller or shorter.',
+    },
+  },
+  fileType: {
+    status: 415,
+    title: { zh: '不支持此文件类型', en: 'This type of file is not taken' },
+    detail: {
+      zh: '请上传照片或视频（{types}）。类型以文件内容为准，与文件名无关。',
+      en: 'Upload a photo or a video ({types}). What counts is what the file holds, not its name.',
+    },
+  },
+  notMultipart: {
+    status: 415,
+    title: { zh: '请以表单方式上传', en: 'Upload as a form' },
+    detail: {
+      zh: '请求头 Content-Type 须为 multipart/form-data，每个文件一个 file 字段。',
+      en: 'Content-Type has to be multipart/form-data, with a part named file for each file.',
+    },
+  },
+  notForm: {
+    status: 415,
+    title: { zh: '请以表单方式提交', en: 'Send a form' },
+    detail: { zh: '请求头 Content-Type 须为 application/x-www-form-urlencoded。', en: 'Content-Type has to be application/x-www-form-urlencoded.' },
   },
   notJson: {
     status: 415,
@@ -184,6 +264,11 @@ export const problems = {
     status: 422,
     title: { zh: '内容不符合要求', en: 'Some values do not fit' },
     detail: { zh: '请按 errors 中每个 path 的说明更正后重发。', en: 'Correct what errors names, path by path, and send again.' },
+  },
+  noFile: {
+    status: 422,
+    title: { zh: '没有收到文件', en: 'No file came' },
+    detail: { zh: '请选择至少一个非空的文件。', en: 'Choose at least one file that is not empty.' },
   },
   personNotFit: {
     status: 422,
@@ -199,6 +284,11 @@ export const problems = {
     status: 429,
     title: { zh: '案件消息过多', en: 'Too many events for this case' },
     detail: { zh: '案件 {case} 已收到的事件达到上限，不再接收。请联系运维。', en: 'Case {case} has taken as many events as a case may. Talk to operations.' },
+  },
+  evidenceFull: {
+    status: 429,
+    title: { zh: '文件数量已达上限', en: 'Too many files for this case' },
+    detail: { zh: '一个案件最多 {most} 个文件，已全部用完。', en: 'A case takes {most} files, and it has them.' },
   },
   internal: {
     status: 500,
@@ -281,6 +371,9 @@ export function problemOf(refused: Refused): Problem {
 const inWords = (fact: unknown): string =>
   Array.isArray(fact) ? fact.join(', ') : typeof fact === 'string' ? fact : fact === null || fact === undefined ? '–' : JSON.stringify(fact);
 
+/** A text about a problem, with its facts. */
+export const filled = (text: string, { facts }: Problem): string => text.replaceAll(/\{(\w+)\}/g, (_, name: string) => inWords(facts[name]));
+
 export interface ProblemBody {
   readonly type: string;
   readonly title: string;
@@ -297,7 +390,7 @@ export function problemBody(problem: Problem, language: Language, requestId: str
     type: `/problems/${problem.code}`,
     title: kind.title[language],
     status: kind.status,
-    detail: kind.detail[language].replaceAll(/\{(\w+)\}/g, (_, name: string) => inWords(problem.facts[name])),
+    detail: filled(kind.detail[language], problem),
     code: problem.code,
     requestId,
     ...(problem.errors ? { errors: problem.errors } : {}),

@@ -183,6 +183,7 @@ export const reasonsText = (reader: Reader, reasons: readonly string[]): string 
 /** Who did something: a person by name, a case by its process. */
 export function whoText(reader: Reader, id: unknown): string {
   const who = text(id);
+  if (who.startsWith('customer:')) return pick(reader, '客户', 'the customer');
   if (who.startsWith('case:')) return pick(reader, `案件“${caseTitle(reader, who.slice(5))}”`, `the case "${caseTitle(reader, who.slice(5))}"`);
   return reader.names.get(who) ?? wordOf(reader, who) ?? who;
 }
@@ -322,7 +323,8 @@ function toldText(reader: Reader, { data, message }: TimelineFact): string {
   const to = roleText(reader, data['to']);
   let words: string;
   try {
-    words = process && message ? renderMessage(process, name, message.data, localeOf(reader.language), reader.wording).text : name;
+    const link = pick(reader, '（客户链接）', '(the customer’s link)');
+    words = process && message ? renderMessage(process, name, message.data, localeOf(reader.language), reader.wording, link).text : name;
   } catch (error) {
     // A text of another version of the process: what can be said is that something was told.
     if (!(error instanceof RangeError)) throw error;
@@ -493,6 +495,20 @@ export function sentence(reader: Reader, row: TimelineFact): string {
       return lateText(reader, row);
     case 'note':
       return pick(reader, `${who}写了备注`, `${who} added a note`);
+    case 'evidence': {
+      const what = data['kind'] === 'video' ? pick(reader, '视频', 'a video') : pick(reader, '照片', 'a photo');
+      return pick(reader, `${who}上传了${what}`, `${who} uploaded ${what}`);
+    }
+    case 'linkMade':
+      return data['by'] === 'message'
+        ? pick(reader, '随消息给客户发了案件链接', 'A link to the case was made, to go out with a message')
+        : pick(
+            reader,
+            `${who}生成了客户链接，有效至 ${moment(reader, data['until'])}`,
+            `${who} made a link for the customer, which holds until ${moment(reader, data['until'])}`,
+          );
+    case 'linkRevoked':
+      return pick(reader, `${who}停用了客户链接`, `${who} withdrew a customer’s link`);
     case 'started':
       return pick(
         reader,

@@ -1,6 +1,7 @@
 /** What the API is told, parsed once. A setting that is missing or malformed ends the start with a line that names it. */
 import { existsSync } from 'node:fs';
 import { z } from 'zod';
+import { storeSettings } from '../evidence/settings.ts';
 import { ownAudience, ownIssuer } from './token.ts';
 
 const file = z.string().min(1).refine(existsSync, 'no such file');
@@ -20,15 +21,29 @@ const schema = z
     JWT_AUDIENCE: z.string().min(1).default(ownAudience),
     CODEC_KEY_FILE: file,
     PERSONAL_KEY_FILE: file,
+    LINK_KEY_FILE: file,
+    PUBLIC_URL: z.url({ protocol: /^https?$/, error: "a URL such as https://service.example.cn: what a customer's browser calls us" }),
+    ...storeSettings,
     WEBHOOK_SECRETS_DIR: file,
     POLICY_FILE: file.default('policies/default.yaml'),
     // 200 a second: a demo's clients stay below it, a runaway loop does not.
     RATE_PER_MINUTE: z.coerce.number().int().min(1).default(12_000),
+    // 1 a second: a page with its pictures, twice over; a hand is slower.
+    LINK_RATE_PER_MINUTE: z.coerce.number().int().min(1).default(60),
+    TRUSTED_PROXIES: z.coerce.number().int().min(0).max(10).default(0),
     LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
   })
   .refine((env) => env.JWT_JWKS_URL !== undefined || env.JWT_PUBLIC_KEY_FILE !== undefined, {
     path: ['JWT_PUBLIC_KEY_FILE'],
     error: "the public key that tokens are checked with, or JWT_JWKS_URL, the identity provider's keys",
+  })
+  .refine((env) => (env.EVIDENCE_S3_ACCESS_KEY_ID === undefined) === (env.EVIDENCE_S3_SECRET_KEY_FILE === undefined), {
+    path: ['EVIDENCE_S3_SECRET_KEY_FILE'],
+    error: 'goes with EVIDENCE_S3_ACCESS_KEY_ID: give both, or neither where the machine has a role',
+  })
+  .refine((env) => env.EVIDENCE_DIR !== undefined || env.EVIDENCE_S3_BUCKET !== undefined, {
+    path: ['EVIDENCE_DIR'],
+    error: 'the folder that uploaded photos and videos are kept in, or EVIDENCE_S3_BUCKET',
   });
 export type Settings = z.output<typeof schema>;
 

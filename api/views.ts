@@ -1,6 +1,7 @@
 /** How rows look from outside: one schema each, from which the document is made, and the function that fills it. */
 import { z } from 'zod';
 import type { CaseRow } from '../db/cases.ts';
+import type { Evidence } from '../db/evidence.ts';
 import type { Person } from '../db/people.ts';
 import type { Task } from '../db/tasks.ts';
 import type { TimelineFact } from '../db/timeline.ts';
@@ -22,6 +23,14 @@ export const delivery = z.enum(['delivered', 'pending']).meta({
     'Whether the running case has been told. `pending`: stored, and brought to it as soon as Temporal and a worker are there; nothing is lost and nothing has to be repeated.',
 });
 export type Delivered = z.output<typeof delivery>;
+
+export const arrivalSchema = z
+  .object({
+    became: z.string().describe('`taken`: the case has it or will get it; `note`, `start:<case>`: it came after the case had ended'),
+    delivery: delivery.optional(),
+  })
+  .meta({ id: 'Arrival' });
+export type Arrived = z.output<typeof arrivalSchema>;
 
 export const taskSchema = z
   .object({
@@ -143,6 +152,11 @@ export const entryView = (row: TimelineFact, reader: Reader): z.output<typeof en
   kind: row.kind,
   data: { ...row.data },
 });
+
+export const evidenceSchema = z
+  .object({ id: z.string(), kind: z.enum(['photo', 'video']), type: z.string(), bytes: z.int(), by: z.string(), at })
+  .meta({ id: 'Evidence', description: 'An uploaded file; `type` is what its bytes are' });
+export const evidenceView = ({ caseId: _caseId, ...evidence }: Evidence): z.output<typeof evidenceSchema> => evidence;
 
 const personFields = {
   name: z.string().trim().min(1).max(200),

@@ -57,6 +57,23 @@ export async function findMessage(sql: Sql, id: string): Promise<MessageRow | un
   return (await sql.query<MessageRow>('select * from messages where id = $1', [id])).rows[0];
 }
 
+export interface ToldRow {
+  readonly message: string;
+  readonly data: Readonly<Record<string, unknown>>;
+  readonly at: Date;
+}
+/** What a case told someone, in the order it did; but not what was held back. */
+export async function toldTo(sql: Sql, of: CaseId, recipient: string): Promise<ToldRow[]> {
+  const { rows } = await sql.query<ToldRow>(
+    // The timeline knows the order of what was told at one moment.
+    `select m.message, m.data, coalesce(m.sent_at, m.queued_at) as at
+     from messages m join timeline t on t.case_id = m.case_id and t.key = 'told:' || substr(m.id, length(m.case_id) + 2)
+     where m.case_id = $1 and m.recipient = $2 and m.status <> 'held' order by t.id`,
+    [of, recipient],
+  );
+  return rows;
+}
+
 /**
  * Puts the notices of one kind that wait for one department together: after an outage there are thousands. How many go with this one, itself among them; 0 when
  * it goes with another. Written before it is sent, so that a repeated job sends the same under the same key.

@@ -11,7 +11,11 @@ export type Refusal =
   | 'caseNotFound'
   | 'effectNotFound'
   | 'effectNotDone'
-  | 'redoAsked';
+  | 'redoAsked'
+  | 'linkNotFound'
+  | 'tooManyLinks'
+  | 'evidenceNotFound'
+  | 'evidenceFull';
 
 export class Refused extends Error {
   override readonly name = 'Refused';

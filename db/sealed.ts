@@ -51,6 +51,7 @@ function openBytes(key: Buffer, bound: string, sealed: Buffer): Buffer {
 
 const keyPlace = (owner: string): string => `key/${owner}`;
 const textPlace = (caseId: string, path: string): string => `text/${caseId}/${path}`;
+const filePlace = (id: string): string => `file/${id}`;
 
 /** Whose key seals what is said in a case: the customer's, or the case's own where no customer is known. */
 export const ownerOf = (of: { readonly id: CaseId; readonly customer: string | null }): string => of.customer ?? `case:${of.id}`;
@@ -118,4 +119,25 @@ export async function open(sql: Sql, master: MasterKey, caseId: CaseId, path?: s
     const value: unknown = key ? JSON.parse(openBytes(key, textPlace(caseId, row.path), row.sealed).toString()) : undefined;
     return { path: row.path, by: row.by, at: instant(row.at), value };
   });
+}
+
+/** A new key for one file, and the same sealed under its owner's key: without that, nobody reads the file, wherever copies of it lie. */
+export async function newFileKey(tx: Sql, master: MasterKey, owner: string, id: string): Promise<{ readonly key: Buffer; readonly sealed: Buffer }> {
+  const key = randomBytes(32);
+  return { key, sealed: sealBytes(await keyFor(tx, master, owner), filePlace(id), key) };
+}
+
+/** The key of a file; undefined once its owner was erased. */
+export async function openFileKey(
+  sql: Sql,
+  master: MasterKey,
+  file: { readonly id: string; readonly owner: string; readonly sealedKey: Buffer; readonly at: Date },
+): Promise<Buffer | undefined> {
+  const { rows } = await sql.query<{ sealed_key: Buffer }>(
+    // A younger key was made after an erasure.
+    'select sealed_key from customer_keys where customer = $1 and made_at <= $2',
+    [file.owner, file.at],
+  );
+  const [row] = rows;
+  return row && openBytes(openBytes(master, keyPlace(file.owner), row.sealed_key), filePlace(file.id), file.sealedKey);
 }

@@ -268,15 +268,18 @@ interface InHand {
   readonly person: Person;
 }
 
-/** Locks case and task for a person. What belongs to another shop does not exist for them. */
-async function takeInHand(tx: Sql, id: TaskId, personId: PersonId): Promise<InHand> {
+/**
+ * Locks case and task for a person, who is read as they are now; a customer, who has no row, comes as they are. What belongs to another shop does not exist for
+ * them.
+ */
+async function takeInHand(tx: Sql, id: TaskId, who: PersonId | Person): Promise<InHand> {
   const { rows } = await tx.query<CaseRow>('select * from cases where id = (select case_id from tasks where id = $1) for no key update', [id]);
   const [of] = rows;
   if (of === undefined) throw new Refused('taskNotFound', { task: id });
   nowLocked(tx, of);
   const locked = await tx.query<TaskRow>(`select ${columns} from tasks t where id = $1 for no key update`, [id]);
   const [row] = locked.rows;
-  const person = await findPerson(tx, personId);
+  const person = typeof who === 'string' ? await findPerson(tx, who) : who;
   if (row === undefined || !person?.active || !serves(person, row.shop)) throw new Refused('taskNotFound', { task: id });
   return { of, row, person };
 }
@@ -418,7 +421,10 @@ export interface FormError {
   readonly message: string;
 }
 
-export interface Completion extends Act {
+export interface Completion {
+  readonly taskId: TaskId;
+  /** A customer comes whole: they have no row to read. */
+  readonly person: PersonId | Person;
   readonly now: Instant;
   readonly master: MasterKey;
   /** Checks what was filled in against the form of this task, and parts it. */
@@ -434,22 +440,22 @@ export async function completeTask(tx: Sql, c: Completion): Promise<{ readonly t
   const held = await takeInHand(tx, c.taskId, c.person);
   const { of, row, person } = held;
   const filled = c.read(task(row));
-  if (row.decided_by === c.person && filled.ok && (await isSame(tx, c.master, row, filled))) return { task: task(row), repeated: true };
+  if (row.decided_by === person.id && filled.ok && (await isSame(tx, c.master, row, filled))) return { task: task(row), repeated: true };
   mustBeOpen(row);
   mustHaveRole(person, row);
   mustNotBeAnothers(person, row);
-  await mustBeOtherEyes(tx, c.person, held);
+  await mustBeOtherEyes(tx, person.id, held);
   if (!filled.ok) throw new Refused('formInvalid', { task: row.id, errors: filled.errors });
   const { form, words } = filled;
-  const decided: TaskDecision = { form, by: c.person, role: actingRole(person, row), decidedAt: c.now };
+  const decided: TaskDecision = { form, by: person.id, role: actingRole(person, row), decidedAt: c.now };
   const done = await update(tx, c.taskId, `status = 'done', decided_by = $2, decided_role = $3, decided_at = $4, closed_at = $4, form = $5`, [
-    c.person,
+    person.id,
     decided.role,
     c.now,
     JSON.stringify(form),
   ]);
-  await hand(tx, row, c.person, 'decided');
-  if (words !== undefined) await seal(tx, c.master, { caseId: of.id, owner: ownerOf(of), path: `task:${row.path}`, value: words, by: c.person });
+  await hand(tx, row, person.id, 'decided');
+  if (words !== undefined) await seal(tx, c.master, { caseId: of.id, owner: ownerOf(of), path: `task:${row.path}`, value: words, by: person.id });
   if (row.name === redoTask) await orderRedo(tx, row, form as RedoForm);
   else {
     const stored = await storeInbound(tx, {
@@ -463,7 +469,7 @@ export async function completeTask(tx: Sql, c: Completion): Promise<{ readonly t
     });
     if (stored.status !== 'stored') throw new Error(`the decision of ${row.id} is ${stored.status} in the inbox`);
   }
-  await note(tx, of.id, `task:${row.path}:decided`, 'taskDecided', { task: row.path, name: row.name, by: c.person, role: decided.role, form });
+  await note(tx, of.id, `task:${row.path}:decided`, 'taskDecided', { task: row.path, name: row.name, by: person.id, role: decided.role, form });
   return { task: done, repeated: false };
 }
 

@@ -5,8 +5,8 @@ import { extname, join, resolve } from 'node:path';
 
 const root = resolve(import.meta.dirname, '..');
 const dist = join(root, 'dist');
-/** The rooms whose modules read files that lie beside them: migrations, policies, messages, the sandbox's catalogue, the modules that fetch servers. */
-const roomsWithFiles = ['cli', 'db', 'policies', 'systems', 'workflows'];
+/** The rooms whose modules read files that lie beside them: the page's style, migrations, policies, messages, the sandbox's catalogue, the modules that fetch servers. */
+const roomsWithFiles = ['api', 'cli', 'db', 'policies', 'systems', 'workflows'];
 const compiledOrProse = new Set(['.ts', '.md']);
 
 const run = (...args: readonly string[]): void => {

@@ -1,5 +1,6 @@
 /** The policy file's shape. Every number the business may want to change is here; each case pins the version it opened with. */
 import { z } from 'zod';
+import { decimalsOf, parseMoney } from '../values/money.ts';
 import { ladder } from '../values/role.ts';
 import type { Duration, PlainTime } from './duration.ts';
 import { calendarNames, durationText, fits, parseDuration } from './duration.ts';
@@ -144,13 +145,14 @@ const clock = z
     if ('ms' in c.within && c.within.ms === 0) context.addIssue({ code: 'custom', path: ['within'], message: 'must be more than nothing' });
   });
 
-/** Minor units of a decimal text, exactly; a currency's decimals are those of ISO 4217. */
 function parseAmount(text: string, currency: string): number {
-  const decimals = new Intl.NumberFormat('en', { style: 'currency', currency }).resolvedOptions().maximumFractionDigits ?? 2;
-  const [, whole = '', fraction = ''] = /^(\d{1,11})(?:\.(\d+))?$/.exec(text) ?? [];
-  if (whole === '' || fraction.length > decimals)
-    throw new RangeError(`"${text}" is no amount of ${currency}: write '50${decimals > 0 ? `.${'0'.repeat(decimals)}` : ''}', in quotes`);
-  return Number(whole + fraction.padEnd(decimals, '0'));
+  try {
+    return parseMoney(text, currency).minor;
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const decimals = decimalsOf(currency);
+    throw new RangeError(`${error.message}: write '50${decimals > 0 ? `.${'0'.repeat(decimals)}` : ''}', in quotes`, { cause: error });
+  }
 }
 const currencies = new Set(Intl.supportedValuesOf('currency'));
 const currency = z.string().refine((code) => currencies.has(code), 'an ISO 4217 code such as CNY');

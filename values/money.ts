@@ -41,3 +41,15 @@ export function prorate(total: number, weights: readonly number[]): number[] {
   for (const { i } of order.slice(0, Math.abs(rest))) parts[i] = (parts[i] ?? 0) + Math.sign(rest);
   return parts;
 }
+
+/** How many decimals a currency has, by ISO 4217: 2 of the yuan, none of the yen. */
+export const decimalsOf = (currency: string): number =>
+  new Intl.NumberFormat('en', { style: 'currency', currency }).resolvedOptions().maximumFractionDigits ?? 2;
+
+/** An amount from a decimal text (`12.50`), exactly. Throws RangeError when it is no such amount. */
+export function parseMoney(text: string, currency: string): Money {
+  const decimals = decimalsOf(currency);
+  const [, whole = '', fraction = ''] = /^(\d{1,11})(?:\.(\d+))?$/.exec(text) ?? [];
+  if (whole === '' || fraction.length > decimals) throw new RangeError(`"${text}" is no amount of ${currency}`);
+  return money(Number(whole + fraction.padEnd(decimals, '0')), currency);
+}

@@ -7,6 +7,9 @@ const schema = z.object({
   TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
   CODEC_KEY_FILE: z.string().min(1),
   POLICY_FILE: z.string().min(1),
+  LINK_KEY_FILE: z.string().min(1),
+  /** What a customer's browser calls us: links begin with it. */
+  PUBLIC_URL: z.url({ protocol: /^https?$/, error: 'a URL such as https://service.example.cn' }),
   /** Base of all systems; one that lives elsewhere has its own `SYSTEM_<NAME>_URL`. */
   SYSTEMS_URL: z.url().optional(),
   /** Prebuilt workflow bundle; without it the bundle is made at start. */

@@ -3,6 +3,7 @@ import type { Client } from '@temporalio/client';
 import { pino } from 'pino';
 import type { Engine } from '../activities/context.ts';
 import { ownOperations } from '../db/allowance.ts';
+import { readLinkKeys } from '../db/links.ts';
 import type { Pool } from '../db/pool.ts';
 import { callable } from '../systems/index.ts';
 import { loadProcesses } from '../workflows/registry.ts';
@@ -19,6 +20,7 @@ export async function createEngine(config: WorkerConfig, pool: Pool, temporal: C
       const token = config.systemToken(name);
       return { baseUrl: config.systemUrl(name), ...(token === undefined ? {} : { token }) };
     },
+    links: { keys: readLinkKeys(config.LINK_KEY_FILE), publicUrl: config.PUBLIC_URL },
     log: pino({ name: 'worker', level: config.LOG_LEVEL }),
   };
 }

@@ -27,6 +27,8 @@ const kinds = {
   money: moneySchema,
   instant: instantSchema,
   count: z.int().min(0),
+  /** The customer's link to the case: no data of the body's, but made by whoever renders the message. */
+  link: z.string().min(1),
 } as const;
 type Kind = keyof typeof kinds;
 
@@ -113,6 +115,11 @@ export function checkMessages({ declaration, messages: yaml }: Pick<RegisteredPr
     ...Object.keys(words)
       .filter((code) => Object.hasOwn(reasons, code))
       .map((code) => `words.${code}: is a reason too`),
+    ...Object.entries(messages).flatMap(([m, { to, data }]) =>
+      to === 'customer'
+        ? []
+        : Object.keys(data).flatMap((p) => (data[p] === 'link' ? [`messages.${m}.data.${p}: a link is the customer's, and this goes to ${to}`] : [])),
+    ),
     ...Object.entries(messages).flatMap(([m, { data, ...text }]) =>
       (['zh', 'en'] as const).flatMap((language) => misfits(text[language], Object.keys(data)).map((reason) => `messages.${m}.${language}: ${reason}`)),
     ),
@@ -208,7 +215,22 @@ function shown(process: RegisteredProcess, kind: Kind, value: unknown, locale: L
       return instantText(kinds.instant.parse(value), locale);
     case 'count':
       return new Intl.NumberFormat(locale).format(kinds.count.parse(value));
+    case 'link':
+      return kinds.link.parse(value);
   }
+}
+
+/** What a message is, before it is rendered: `link`, that whoever renders it brings the customer's link. Throws RangeError when there is none of the name. */
+export function messageTraits(process: RegisteredProcess, name: string): { readonly kind: Message['kind']; readonly link: boolean } {
+  const { kind, data } = messageNamed(process, name);
+  return { kind, link: Object.values(data).includes('link') };
+}
+
+function messageNamed(process: RegisteredProcess, name: string): Message {
+  const { messages } = textsOf(process);
+  const found = Object.hasOwn(messages, name) ? messages[name] : undefined;
+  if (found === undefined) throw new RangeError(`${process.declaration.name} has no message "${name}"`);
+  return found;
 }
 
 export interface Rendered {
@@ -226,6 +248,7 @@ function wordsOf(wording: Wording, process: string, name: string, language: Lang
 
 /**
  * A message of a process in the reader's language, in the shop's own words where its policy has some (`messages.texts`); money and moments as written there, moments in China's time.
+ * `link`: the customer's, for a message that carries one; what the body says under that name is not looked at.
  * Throws RangeError, naming message and placeholder, when the message is unknown or its data is missing or of another kind.
  */
 export function renderMessage(
@@ -234,14 +257,13 @@ export function renderMessage(
   data: Readonly<Record<string, unknown>>,
   locale: Locale,
   wording: Wording = {},
+  link?: string,
 ): Rendered {
-  const { messages } = textsOf(process);
-  const found = Object.hasOwn(messages, name) ? messages[name] : undefined;
-  if (found === undefined) throw new RangeError(`${process.declaration.name} has no message "${name}"`);
+  const found = messageNamed(process, name);
   const values = new Map(
     Object.entries(found.data).map(([key, kind]) => {
       try {
-        return [key, shown(process, kind, data[key], locale)] as const;
+        return [key, shown(process, kind, kind === 'link' ? link : data[key], locale)] as const;
       } catch (cause) {
         // zod's own words may quote the value; ids and kinds are enough to mend it.
         throw new RangeError(`message ${process.declaration.name}.${name}: {${key}} is no ${kind}`, { cause });

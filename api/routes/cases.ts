@@ -1,46 +1,56 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { approvedOf, moneyOf } from '../../db/account.ts';
-import { findCase, idOf, listCases, openCase, type CaseRow, type Difference, lockCase } from '../../db/cases.ts';
+import { findCase, idOf, listCases, openCase, type CaseRow, type Difference } from '../../db/cases.ts';
 import { clocksOf } from '../../db/clocks.ts';
-import { storeInbound, type Stored } from '../../db/inbox.ts';
 import { namesOf, serves, type Person } from '../../db/people.ts';
 import { pinnedPolicy } from '../../db/policies.ts';
 import { inTransaction, type Sql } from '../../db/pool.ts';
 import { open, ownerOf, seal } from '../../db/sealed.ts';
 import { askRedo, tasksOfCase } from '../../db/tasks.ts';
 import { note, stagesOf, timelineOf } from '../../db/timeline.ts';
-import { settleLate } from '../../delivery/late.ts';
 import { policyFor } from '../../policies/lookup.ts';
 import { contentHash } from '../../values/hash.ts';
-import type { CaseId } from '../../values/ids.ts';
 import { instant } from '../../values/instant.ts';
 import { freeText, instantSchema } from '../../values/schemas.ts';
 import { manifestOf } from '../../workflows/registry.ts';
 import { accountSchema, accountView, moneyOperations } from '../account.ts';
+import { eventsByCase, type Acting } from '../acting.ts';
 import type { Bringing } from '../bringing.ts';
 import { clockSchema, clockView, peopleOf } from '../clocks.ts';
 import type { AppDeps } from '../deps.ts';
 import { caseDiagram, caseDiagramSchema } from '../diagram.ts';
-import { fieldErrors } from '../fields.ts';
-import { inLanguage, inLanguageOf, type Language } from '../language.ts';
+import { parted } from '../forms.ts';
+import { inLanguageOf, type Language } from '../language.ts';
 import { page, paging } from '../paging.ts';
 import { Problem } from '../problems.ts';
 import { route, type Route } from '../route.ts';
 import { peopleIn, readerOf, standsText } from '../sentences.ts';
-import { caseLink, caseSchema, caseView, delivery, entrySchema, entryView, pageOf, taskLink, taskSchema, taskView, textSchema } from '../views.ts';
-import { part, type Parted } from '../words.ts';
+import {
+  arrivalSchema,
+  caseLink,
+  caseSchema,
+  caseView,
+  delivery,
+  entrySchema,
+  entryView,
+  pageOf,
+  taskLink,
+  taskSchema,
+  taskView,
+  textSchema,
+} from '../views.ts';
 import { processNamed, processParam } from './processes.ts';
 
 /** Temporal takes a workflow id of 1,000 characters, systems an idempotency key of 700: what is left of it is for the steps' paths. */
 const longestId = 500;
 
-const caseParam = z.object({
+export const caseParam = z.object({
   id: z.string().min(1).max(longestId).describe('Percent-encode it: a case id may hold any character').meta({ example: 'return-exchange.O-1.R-1' }),
 });
 
 /** What happened, as a code that statistics count: words go into `note`. */
-const reasonCode = z
+export const reasonCode = z
   .string()
   .regex(/^[a-z][A-Za-z0-9-]{0,63}$/, 'a code such as changedMind; words belong into `note`')
   .meta({ example: 'changedMind' });
@@ -50,13 +60,6 @@ export async function caseFor(sql: Sql, person: Person, id: string): Promise<Cas
   const row = await findCase(sql, id);
   if (row === undefined || !serves(person, row.shop)) throw new Problem('caseNotFound', { case: id });
   return row;
-}
-
-/** Parses by a declared schema and parts the words; the problem names the fields below `prefix`. */
-function parted(schema: z.ZodType, value: unknown, prefix: string, language: Language): Parted & { readonly whole: unknown } {
-  const parsed = schema.safeParse(value, inLanguage(language));
-  if (!parsed.success) throw new Problem('invalid', {}, { errors: fieldErrors(parsed.error, prefix) });
-  return { ...part(schema, parsed.data), whole: parsed.data };
 }
 
 const openedReply = z.object({ case: caseSchema, delivery });
@@ -70,12 +73,8 @@ const fullCase = caseSchema
     diagram: caseDiagramSchema,
   })
   .meta({ id: 'FullCase' });
-const arrival = z.object({
-  became: z.string().describe('`taken`: the case has it or will get it; `note`, `start:<case>`: it came after the case had ended'),
-  delivery: delivery.optional(),
-});
 
-export function caseRoutes(deps: AppDeps, bringing: Bringing): Route[] {
+export function caseRoutes(deps: AppDeps, bringing: Bringing, acting: Acting): Route[] {
   const { pool, processes, systems, policy, master, temporalUi } = deps;
   const view = (row: CaseRow) => caseView(row, temporalUi);
   const moves = moneyOperations(systems);
@@ -216,14 +215,13 @@ export function caseRoutes(deps: AppDeps, bringing: Bringing): Route[] {
       params: caseParam,
       body: z.strictObject({ reason: reasonCode, note: freeText() }),
       replies: {
-        202: { description: 'Asked for', schema: arrival },
-        200: { description: 'It was withdrawn before', schema: arrival },
+        202: { description: 'Asked for', schema: arrivalSchema },
+        200: { description: 'It was withdrawn before', schema: arrivalSchema },
       },
       problems: ['caseNotFound', 'caseEnded', 'noReturn'],
       run: async ({ params, body, person }) => {
-        const { id } = await caseFor(pool, person, params.id);
-        const became = await inTransaction(pool, (tx) => withdraw(tx, id, body, person));
-        return became === 'withdrawn' ? { status: 200, body: { became } } : { status: 202, body: { became, delivery: await bringing.deliver(id) } };
+        const arrived = await acting.withdraw(await caseFor(pool, person, params.id), body, person);
+        return { status: arrived.became === 'withdrawn' ? 200 : 202, body: arrived };
       },
     }),
     route({
@@ -239,42 +237,15 @@ export function caseRoutes(deps: AppDeps, bringing: Bringing): Route[] {
         payload: z.unknown().describe("The event's payload"),
         at: instantSchema.optional().describe('When it happened; default: now'),
       }),
-      replies: { 202: { description: 'Stored', schema: arrival }, 200: { description: 'Sent before', schema: arrival } },
+      replies: { 202: { description: 'Stored', schema: arrivalSchema }, 200: { description: 'Sent before', schema: arrivalSchema } },
       problems: ['caseNotFound', 'unknownEvent', 'eventConflict', 'inboxFull'],
       run: async ({ params, body, person, language }) => {
         const row = await caseFor(pool, person, params.id);
-        const events = processes.get(row.process)?.declaration.events ?? {};
-        // What a system reports by webhook, nobody else may claim.
-        const own = Object.entries(events).filter(([, event]) => event.from === undefined);
-        const declared = own.find(([name]) => name === params.event)?.[1];
-        if (declared === undefined) throw new Problem('unknownEvent', { event: params.event, of: row.process, known: own.map(([name]) => name) });
-        const { kept, words } = parted(declared.payload, body.payload, 'payload', language);
-        const source = `person:${person.id}`;
-        const eventId = `${row.id}:${body.eventId}`;
-        const limit = policyFor(policy.policy, row.shop).cases.inboxLimit;
-        const { stored, opened } = await inTransaction(pool, async (tx) => {
-          const arrived = await storeInbound(tx, {
-            source,
-            eventId,
-            kind: 'event',
-            name: params.event,
-            caseId: row.id,
-            body: kept,
-            at: body.at ?? instant(Date.now()),
-            limit,
-          });
-          if (words && arrived.status === 'stored')
-            await seal(tx, master, { caseId: row.id, owner: ownerOf(row), path: `event:${arrived.id}`, value: words, by: person.id });
-          return { stored: arrived, opened: await settled(tx, arrived) };
-        });
-        if (stored.status === 'differs') throw new Problem('eventConflict', { eventId: body.eventId });
-        if (stored.status === 'tooMany') throw new Problem('inboxFull', { case: row.id });
-        await bringing.startAll(opened);
-        const became = await whatBecame(pool, stored);
-        return {
-          status: stored.status === 'duplicate' ? 200 : 202,
-          body: became === 'taken' ? { became, delivery: await bringing.deliver(row.id) } : { became },
-        };
+        const declared = eventsByCase(deps, row.process).includes(params.event)
+          ? processNamed(processes, row.process).declaration.events[params.event]
+          : undefined;
+        const { duplicate, ...arrived } = await acting.send(row, declared, { ...body, event: params.event }, { person, language });
+        return { status: duplicate ? 200 : 202, body: arrived };
       },
     }),
     route({
@@ -348,48 +319,8 @@ export function caseRoutes(deps: AppDeps, bringing: Bringing): Route[] {
       },
     }),
   ];
-
-  /** What a late arrival makes, by its declaration; the cases that were opened for it. */
-  async function settled(tx: Sql, stored: Stored): Promise<CaseId[]> {
-    return stored.status === 'stored' && stored.became === 'late' && stored.caseId ? settleLate(tx, processes, stored.caseId) : [];
-  }
-
-  async function withdraw(
-    tx: Sql,
-    id: CaseId,
-    { reason, note: words }: { readonly reason: string; readonly note?: string | undefined },
-    person: Person,
-  ): Promise<string> {
-    // The lock holds off the record that would take the case past no return: either it is past it here, or the withdrawal is there first.
-    const row = await lockCase(tx, id);
-    if (row.status === 'withdrawn') return 'withdrawn';
-    if (row.status !== 'open') throw new Problem('caseEnded', { case: id, status: row.status });
-    if (row.no_return) throw new Problem('noReturn', { case: id });
-    const stored = await storeInbound(tx, {
-      source: 'withdraw',
-      eventId: id,
-      kind: 'withdraw',
-      name: 'withdraw',
-      caseId: id,
-      body: { reason },
-      at: instant(Date.now()),
-    });
-    if (stored.status === 'stored') {
-      await note(tx, id, 'withdrawAsked', 'withdrawAsked', { by: person.id, reason });
-      if (words !== undefined) await seal(tx, master, { caseId: id, owner: ownerOf(row), path: 'withdraw', value: { note: words }, by: person.id });
-    }
-    // The case has refused it meanwhile: it was past no return in the workflow, whose record of that is on its way.
-    if (stored.status === 'duplicate' && stored.became === 'refused') throw new Problem('noReturn', { case: id });
-    return 'taken';
-  }
 }
 
 /** Where two inputs differ; when they differ in nothing but words, which are not kept to compare, that is said. */
 const differing = (differences: readonly Difference[]): readonly Difference[] =>
   differences.length > 0 ? differences : [{ path: 'free text', was: null, now: null }];
-
-/** `taken`: by a case that runs. Otherwise what was made of an arrival that came late. */
-export async function whatBecame(sql: Sql, stored: Extract<Stored, { status: 'stored' | 'duplicate' }>): Promise<string> {
-  const { rows } = await sql.query<{ became: string | null }>('select became from inbox where id = $1', [stored.id]);
-  return rows[0]?.became ?? 'taken';
-}

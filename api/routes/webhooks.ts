@@ -16,7 +16,7 @@ import { inLanguage } from '../language.ts';
 import { Problem } from '../problems.ts';
 import { route, type Route } from '../route.ts';
 import { delivery } from '../views.ts';
-import { whatBecame } from './cases.ts';
+import { whatBecame } from '../acting.ts';
 
 const reply = z.object({
   became: z

@@ -42,6 +42,8 @@ export async function ensureSecrets(dataFolder: string, systems: readonly string
   if (holdsData) refuseLost(folder, sealing);
   await writeOnce(join(folder, 'codec.key'), `1:${key()}\n`);
   await writeOnce(join(folder, 'personal.key'), `${key()}\n`);
+  // Links that are out open nothing once it is lost; new ones do.
+  await writeOnce(join(folder, 'link.key'), `${key()}\n`);
   for (const system of systems) await writeOnce(join(folder, `webhook-${system}.secret`), `whsec_${key()}\n`);
   const [privateFile, publicFile] = [join(folder, 'jwt-private.pem'), join(folder, 'jwt-public.jwk.json')];
   if (!existsSync(privateFile) || !existsSync(publicFile)) {

@@ -159,7 +159,7 @@ describe('events by case id', () => {
       expect((await kit.as('platform').post(caseUrl(id, `/events/${event}`), { eventId: 'e', payload: {} })).body).toMatchObject({
         status: 404,
         code: 'unknownEvent',
-        detail: '"tiny" takes no event "' + event + '" here; it takes: said, shut.',
+        detail: '"tiny" takes no event "' + event + '" here; it takes: said, shown, courier, shut.',
       });
   });
 

@@ -12,12 +12,15 @@ import { createApp } from '../../api/app.ts';
 import type { AppDeps, Delivery } from '../../api/deps.ts';
 import { ownAudience, ownIssuer, signToken, tokenCheck } from '../../api/token.ts';
 import { undelivered, markDelivered } from '../../db/inbox.ts';
+import { linkKeys } from '../../db/links.ts';
 import { putPerson } from '../../db/people.ts';
 import { connectPool, inTransaction, type Pool } from '../../db/pool.ts';
 import { masterKey } from '../../db/sealed.ts';
 import { deliverInbox } from '../../delivery/inbox.ts';
 import { startWorkflow } from '../../delivery/start.ts';
 import { openTask, type OpenTask } from '../../db/tasks.ts';
+import { folderStore } from '../../evidence/folder.ts';
+import type { EvidenceStore } from '../../evidence/store.ts';
 import { loadPolicy } from '../../policies/load.ts';
 import { callable } from '../../systems/index.ts';
 import type { SystemContract } from '../../systems/contract.ts';
@@ -94,8 +97,15 @@ const path = (...ids: string[]): string => ids.map(encodeURIComponent).join('/')
 export const caseUrl = (id: string, rest = ''): string => `/v1/cases/${path(id)}${rest}`;
 export const taskUrl = (id: string, rest = ''): string => `/v1/tasks/${path(id)}${rest}`;
 
-/** `on`: in front of a kit with a real Temporal and a worker, whose database it shares. */
-export async function startApi(settings: { readonly ratePerMinute?: number; readonly on?: Kit } = {}): Promise<ApiKit> {
+export interface ApiSettings {
+  readonly ratePerMinute?: number;
+  readonly linkRatePerMinute?: number;
+  readonly evidence?: EvidenceStore;
+  /** In front of a kit with a real Temporal and a worker, whose database it shares. */
+  readonly on?: Kit;
+}
+
+export async function startApi(settings: ApiSettings = {}): Promise<ApiKit> {
   const { on } = settings;
   const pool = on?.pool ?? connectPool(await freshDatabase(), 'api-test', 10);
   const folder = mkdtempSync(join(tmpdir(), 'kefu-api-'));
@@ -118,6 +128,10 @@ export async function startApi(settings: { readonly ratePerMinute?: number; read
     log: pino({ level: 'info' }, { write: (line: string) => logged.push(line) }),
     metrics: new Registry(),
     ratePerMinute: settings.ratePerMinute ?? 100_000,
+    links: { keys: linkKeys(randomBytes(32).toString('base64')), publicUrl: 'http://127.0.0.1:7400' },
+    linkRatePerMinute: settings.linkRatePerMinute ?? 100_000,
+    proxies: 0,
+    evidence: settings.evidence ?? folderStore(join(folder, 'evidence')),
   };
   const app = createApp(deps);
   const tokens = new Map<string, string>();

@@ -15,6 +15,7 @@ import { reader } from '../../api/forms.ts';
 import { idOf, openCase, type CaseRow } from '../../db/cases.ts';
 import { ownOperations } from '../../db/allowance.ts';
 import { storeInbound, type Arrival, type Stored } from '../../db/inbox.ts';
+import { linkKeys, type LinkMaking } from '../../db/links.ts';
 import { putPerson } from '../../db/people.ts';
 import { publishPolicy } from '../../db/policies.ts';
 import { connectPool, inTransaction, isAway, type Pool } from '../../db/pool.ts';
@@ -52,6 +53,9 @@ export interface Surroundings {
   /** Where the sandbox systems keep their state; default: beside ours. Tests in which our Postgres is away give another way to it. */
   readonly sandboxUrl?: string;
 }
+
+/** What customers' links are made with in these tests. */
+export const links: LinkMaking = { keys: linkKeys(randomBytes(32).toString('base64')), publicUrl: 'https://service.example.cn' };
 
 /** One event of a history, as the server has it: payloads are sealed. */
 export type HistoryEvent = api.api.history.v1.IHistoryEvent;
@@ -139,7 +143,16 @@ export async function startKit(
 
   const processes = new Map([...(await loadProcesses()), ...(await loadProcesses(new URL('../processes/', import.meta.url)))]);
   const contracts: Readonly<Record<string, SystemContract>> = { ...callable, bench };
-  const engine: Engine = { pool, temporal, processes, systems: contracts, own: ownOperations, target: (name) => ({ baseUrl: `${base}/${name}` }), log: silent };
+  const engine: Engine = {
+    pool,
+    temporal,
+    processes,
+    systems: contracts,
+    own: ownOperations,
+    target: (name) => ({ baseUrl: `${base}/${name}` }),
+    links,
+    log: silent,
+  };
   const master = masterKey(randomBytes(32).toString('base64'));
   const native = await NativeConnection.connect({ address });
   let running: { worker: Worker; ended: Promise<void> } | undefined;

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { quietUntil, sendMessage } from '../../activities/outbox.ts';
+import { openLink } from '../../db/links.ts';
 import { queueMessage } from '../../db/messages.ts';
 import { inTransaction } from '../../db/pool.ts';
 import { crm } from '../../systems/crm/contract.ts';
@@ -9,8 +10,8 @@ import { notifications } from '../../systems/notifications/contract.ts';
 import { orders } from '../../systems/orders/contract.ts';
 import { BusinessError, defineSandbox, newId, type SandboxSystem } from '../../systems/sandbox/define.ts';
 import type { CaseId } from '../../values/ids.ts';
-import { instant, millis, parseInstant, type Instant } from '../../values/instant.ts';
-import { startKit, type Kit } from './harness.ts';
+import { instant, millis, parseInstant, plus, type Instant } from '../../values/instant.ts';
+import { links, startKit, type Kit } from './harness.ts';
 import { surroundings } from './surroundings.ts';
 
 interface Sent {
@@ -128,6 +129,60 @@ describe('a transactional message', () => {
     const of = await kit.row(id.slice(0, -2) as CaseId);
     await inTransaction(kit.pool, (tx) => queueMessage(tx, of, { path: 'm', message: 'hello', to: 'customer', data: { name: 'other' } }));
     expect((await kit.pool.query('select data from messages where id = $1', [id])).rows).toEqual([{ data: { name: 'A-5' } }]);
+  });
+});
+
+describe('a message that carries the customer’s link', () => {
+  const linkIn = (text: string | undefined): string => /https:\/\/service\.example\.cn\/c\/([\w-]{38})/.exec(text ?? '')?.[1] ?? '';
+  const sentTo = async (id: string): Promise<string> => {
+    await sendMessage(kit.engine, id);
+    return linkIn(outbox.at(-1)?.text);
+  };
+  const caseIn = (id: string): CaseId => id.slice(0, id.lastIndexOf(':')) as CaseId;
+
+  test('carries one that opens the case, in its language, for as long as the policy says', async () => {
+    const id = await queued('link-1', 'look', { name: 'A-6', link: 'https://elsewhere.example' });
+    const token = await sentTo(id);
+    expect(outbox.at(-1)?.text).toBe(`订单 A-6 请在此处理：https://service.example.cn/c/${token}`);
+    const opened = await openLink(kit.pool, links.keys, token, instant(Date.now()));
+    expect(opened).toMatchObject({ status: 'open', link: { language: 'zh', madeBy: 'message' }, case: { id: caseIn(id) } });
+    if (opened.status !== 'open') return;
+    expect(Date.parse(opened.link.expiresAt) - Date.now()).toBeGreaterThan(29 * 86_400_000);
+    const late = await openLink(kit.pool, links.keys, token, plus(instant(Date.now()), 31 * 86_400_000));
+    expect(late.status).toBe('expired');
+    expect(await sentTo(await queued('english-link', 'look', { name: 'A-7' }))).not.toBe('');
+    expect(outbox.at(-1)?.text).toMatch(/^See to A-7 here: /);
+  });
+
+  test('sends the same one again after a crash, and with the next message; a new one once it was revoked or is nearly over', async () => {
+    const id = await queued('link-2', 'look', { name: 'A-8' });
+    kit.fault('notifications', { loseAnswerAfterCommit: 1 });
+    await expect(sendMessage(kit.engine, id)).rejects.toThrow('no connection');
+    kit.fault('notifications', {});
+    // Another text under the same key would be refused.
+    const first = await sentTo(id);
+    expect((await kit.ledger('notifications', id)).map((e) => e.executions)).toEqual([1]);
+    const of = await kit.row(caseIn(id));
+    const next = async (path: string): Promise<string> => {
+      await inTransaction(kit.pool, (tx) => queueMessage(tx, of, { path, message: 'look', to: 'customer', data: { name: 'A-9' } }));
+      return sentTo(`${of.id}:${path}`);
+    };
+    expect(await next('m2')).toBe(first);
+    await kit.pool.query('update customer_links set revoked_at = now() where case_id = $1', [of.id]);
+    const second = await next('m3');
+    expect(second).not.toBe(first);
+    await kit.pool.query(`update customer_links set expires_at = now() + interval '14 days' where case_id = $1`, [of.id]);
+    expect(await next('m4')).not.toBe(second);
+    expect((await openLink(kit.pool, links.keys, first, instant(Date.now()))).status).toBe('invalid');
+  });
+
+  test('is stored nowhere but in what was sent', async () => {
+    const token = await sentTo(await queued('link-3', 'look', { name: 'A-10' }));
+    const { rows } = await kit.pool.query(
+      `select 1 from customer_links l, messages m where l::text like $1 or m::text like $1 union all select 1 from timeline t where t::text like $1`,
+      [`%${token.slice(16)}%`],
+    );
+    expect(rows).toEqual([]);
   });
 });
 

@@ -7,6 +7,7 @@ import { apiRoutes, createApp } from '../../api/app.ts';
 import type { AppDeps } from '../../api/deps.ts';
 import { openApiDocument } from '../../api/openapi.ts';
 import { problems } from '../../api/problems.ts';
+import { linkKeys } from '../../db/links.ts';
 import { connectPool } from '../../db/pool.ts';
 import { masterKey } from '../../db/sealed.ts';
 import { loadPolicy } from '../../policies/load.ts';
@@ -34,6 +35,10 @@ beforeAll(async () => {
     log: pino({ level: 'silent' }),
     metrics: new Registry(),
     ratePerMinute: 1,
+    links: { keys: linkKeys(Buffer.alloc(32, 8).toString('base64')), publicUrl: 'http://127.0.0.1:7400' },
+    linkRatePerMinute: 1,
+    proxies: 0,
+    evidence: { put: nobody, get: nobody, remove: nobody },
   };
   document = JSON.parse(JSON.stringify(openApiDocument(apiRoutes(deps), deps))) as typeof document;
 });

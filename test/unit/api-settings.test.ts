@@ -10,6 +10,9 @@ const whole = {
   JWT_PUBLIC_KEY_FILE: here,
   CODEC_KEY_FILE: here,
   PERSONAL_KEY_FILE: here,
+  LINK_KEY_FILE: here,
+  PUBLIC_URL: 'https://service.example.cn',
+  EVIDENCE_DIR: '/var/lib/evidence',
   WEBHOOK_SECRETS_DIR: here,
   POLICY_FILE: here,
 };
@@ -27,4 +30,11 @@ test('everything that is missing or wrong is named at once, and says what belong
   expect(read).toThrow(/CODEC_KEY_FILE: no such file/);
   expect(() => readSettings(rest)).toThrow(/DATABASE_URL/);
   expect(() => readSettings({ ...rest, DATABASE_URL: whole.DATABASE_URL })).toThrow(/JWT_PUBLIC_KEY_FILE is not set: .*JWT_JWKS_URL/);
+});
+
+test('evidence needs a place, and a key of a bucket its secret', () => {
+  const { EVIDENCE_DIR: _folder, ...rest } = whole;
+  expect(() => readSettings(rest)).toThrow(/EVIDENCE_DIR is not set: .*EVIDENCE_S3_BUCKET/);
+  expect(readSettings({ ...rest, EVIDENCE_S3_BUCKET: 'evidence' })).toMatchObject({ EVIDENCE_S3_REGION: 'us-east-1' });
+  expect(() => readSettings({ ...rest, EVIDENCE_S3_BUCKET: 'evidence', EVIDENCE_S3_ACCESS_KEY_ID: 'id' })).toThrow(/EVIDENCE_S3_SECRET_KEY_FILE is not set/);
 });

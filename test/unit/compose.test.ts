@@ -84,7 +84,9 @@ describe('docker-compose.yml', () => {
 
   test('tells the worker everything that it needs', () => {
     const password = (text: string): string => text.replace(/\$\{POSTGRES_PASSWORD[^}]*\}/, 'secret');
-    const environment = Object.fromEntries(Object.entries(compose.services['worker']?.environment ?? {}).map(([name, value]) => [name, password(value)]));
+    const environment = Object.fromEntries(
+      Object.entries(compose.services['worker']?.environment ?? {}).map(([name, value]) => [name, password(value).replace(/\$\{PUBLIC_URL:-([^}]*)\}/, '$1')]),
+    );
     const config = readConfig(environment);
     expect(config.DATABASE_URL).toBe('postgres://kefu:secret@postgres:5432/kefu');
     expect(config.systemUrl('finance')).toBe('http://systems:7500/finance');

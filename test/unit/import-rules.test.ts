@@ -101,6 +101,11 @@ const rooms: Record<string, { readonly file: string; readonly may: readonly stri
   },
   db: { file: 'db/tasks.ts', may: ['pg', 'zod', '../values/ids.ts'], mayNot: ['../api/main.ts', '../systems/contract.ts', '../workflows/index.ts', 'express'] },
   policies: { file: 'policies/schema.ts', may: ['zod', '../values/money.ts'], mayNot: ['../db/policies.ts', '../workflows/index.ts'] },
+  evidence: {
+    file: 'evidence/folder.ts',
+    may: ['node:fs', 'zod', '@aws-sdk/client-s3', './store.ts', '../values/ids.ts'],
+    mayNot: ['../db/evidence.ts', '../api/uploads.ts', 'express', 'pg', '@temporalio/client'],
+  },
   delivery: {
     file: 'delivery/inbox.ts',
     may: ['../db/inbox.ts', '../workflows/registry.ts', '@temporalio/client', '../values/ids.ts'],

@@ -120,6 +120,11 @@ describe('a messages.yaml that is not right is refused with every problem', () =
       `${hello('zh: 你好, en: Hello')}  bye: { to: customer, kind: transactional, zh: 再见, en: Bye }`,
       'messages.bye: is not declared',
     ],
+    [
+      'a link to a department',
+      'messages:\n  hello: { to: agent, kind: transactional, data: { at: link }, zh: "{at}", en: "{at}" }\n',
+      "messages.hello.data.at: a link is the customer's, and this goes to agent",
+    ],
     ['a language missing', hello('zh: 你好'), 'messages.hello.en: Invalid input: expected string, received undefined'],
     ['an unknown placeholder', hello(`zh: '你好 {name}', en: Hello`), 'messages.hello.zh: {name} is no data of the message'],
     ['data that one language leaves out', hello(`data: { order: text }, zh: '你好 {order}', en: Hello`), 'messages.hello.en: does not use {order}'],

@@ -1,0 +1,25 @@
+/** Lets in whoever has a link that holds, to its case. */
+import type { Request } from 'express';
+import { openLink } from '../../db/links.ts';
+import { instant } from '../../values/instant.ts';
+import type { AppDeps } from '../deps.ts';
+import { Problem } from '../problems.ts';
+import type { CustomerCall } from '../route.ts';
+
+export const createDoor =
+  ({ pool, links, log }: AppDeps) =>
+  async (request: Request): Promise<CustomerCall['customer']> => {
+    const { token } = request.params;
+    const opened = await openLink(pool, links.keys, typeof token === 'string' ? token : '', instant(Date.now()));
+    switch (opened.status) {
+      case 'open':
+        return { link: opened.link, row: opened.case };
+      case 'expired':
+      case 'revoked':
+        log.info({ link: opened.link.id, case: opened.link.caseId, status: opened.status }, 'a link that no longer holds was used');
+        throw new Problem(opened.status === 'expired' ? 'linkExpired' : 'linkRevoked');
+      case 'invalid':
+        log.info({ address: request.ip }, 'a link that is not ours was tried');
+        throw new Problem('linkInvalid');
+    }
+  };
