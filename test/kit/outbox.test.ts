@@ -105,6 +105,19 @@ describe('a transactional message', () => {
     expect(outbox.at(-1)).toMatchObject({ channel: 'email', text: '您好 A-4' });
   });
 
+  test('is in the shop’s own words where the policy that its case keeps has some', async () => {
+    const id = await queued('worded', 'hello', { name: 'A-6' });
+    await kit.pool.query(
+      `insert into policies (version, source, document)
+       select 'worded', source, jsonb_set(document, '{messages,texts}', '{"tiny": {"hello": {"zh": "亲，{name}"}}}') from policies limit 1`,
+    );
+    await kit.pool.query(`update cases set manifest = jsonb_set(manifest, '{policy}', '"worded"') where id = (select case_id from messages where id = $1)`, [
+      id,
+    ]);
+    await sendMessage(kit.engine, id);
+    expect(outbox.at(-1)).toMatchObject({ text: '亲，A-6' });
+  });
+
   test('to a department goes to its board, in its shop', async () => {
     await sendMessage(kit.engine, await queued('board', 'kit.caseBroken', { case: 'tiny.x' }, 'supervisor'));
     expect(outbox.at(-1)).toMatchObject({ channel: 'wecom', to: 'role:supervisor@s' });

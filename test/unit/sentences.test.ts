@@ -373,3 +373,15 @@ describe('the words of systems', () => {
       }
   });
 });
+
+test('a shop’s own exceptions and words are read as its policy has them', () => {
+  const own: typeof policy = structuredClone(policy);
+  own.returns.noReasonExceptions['hygiene'] = { title: { zh: '拆封的贴身用品', en: 'Opened, worn next to the skin' }, when: 'opened' };
+  own.messages.texts['return-exchange'] = { withdrawn: { zh: '亲，{order} 已撤回哦' } };
+  const reader = readerOf({ process: 'return-exchange', shop: 'main' }, { processes, systems }, 'zh', { policy: own });
+  expect(wordOf(reader, 'hygiene')).toBe('拆封的贴身用品');
+  expect(wordOf(zh, 'hygiene')).toBeUndefined();
+  const told = row('told', { to: 'customer', message: 'withdrawn' }, { message: { data: { order: 'W1' }, status: 'sent', sentAt: at } });
+  expect(sentence(reader, told)).toContain('亲，W1 已撤回哦');
+  expect(sentence(zh, told)).not.toContain('哦');
+});
