@@ -248,7 +248,11 @@ interface LineUnit {
   readonly line: number;
   readonly unit: number;
 }
-const same = (a: LineUnit, b: LineUnit): boolean => a.line === b.line && a.unit === b.unit;
+/** Tells whether a unit is one of these; an order may have tens of thousands. */
+function among(units: readonly LineUnit[]): (u: LineUnit) => boolean {
+  const keys = new Set(units.map((u) => `${u.line}/${u.unit}`));
+  return (u) => keys.has(`${u.line}/${u.unit}`);
+}
 
 /** What each line was sold for after discounts, in minor units: the platform's shares where it says them for every line, else each discount prorated over its lines. */
 function netOfLines({ lines, discounts }: PaidOrder): number[] {
@@ -334,7 +338,7 @@ export const settlement = defineRule<SettlementFacts, Settlement>((facts, { poli
       .slice(0, count),
   );
   const units = paidPerUnit(order)
-    .filter((u) => used.some((h) => same(h, u)))
+    .filter(among(used))
     .map(({ line, unit, minor }) => ({ line, unit, amount: money(minor, currency) }));
   const value = sum(
     units.map((u) => u.amount),
@@ -479,9 +483,10 @@ export const refundParts = defineRule<RefundFacts, RefundParts>((facts, { policy
   const { order, payments } = facts;
   const pieces = [...paidPerUnit(order), { line: 0, unit: 0, minor: Math.min(order.freight.paid.minor, order.total.minor) }];
   const freight = facts.whole && policy.returns.originalFreight === 'wholeOrder';
+  const returned = among(facts.units);
   const ours = laid(pieces.map((p) => p.minor)).filter((_, i) => {
     const piece = pieces[i];
-    return piece !== undefined && (piece.line === 0 ? freight : facts.units.some((u) => same(u, piece)));
+    return piece !== undefined && (piece.line === 0 ? freight : returned(piece));
   });
   // What is kept of it (our label, the worth of new goods) is taken off from the end, so that the rest keeps its payments.
   let off = facts.units.reduce((so, u) => so + u.amount.minor, 0) - facts.due.minor;
@@ -521,11 +526,12 @@ function discountsBack({ lines, discounts, currency }: PaidOrder, units: readonl
   const all = lines.flatMap(({ line, quantity, listTotal }) =>
     prorate(listTotal.minor, Array<number>(quantity).fill(1)).map((minor, n) => ({ line, unit: n + 1, minor })),
   );
+  const returned = among(units);
   const shareOf = (total: number, only: readonly number[] | undefined): number =>
     prorate(
       total,
       all.map((u) => (only === undefined || only.includes(u.line) ? u.minor : 0)),
-    ).reduce((so, share, i) => (units.some((u) => all[i] !== undefined && same(u, all[i])) ? so + share : so), 0);
+    ).reduce((so, share, i) => (all[i] !== undefined && returned(all[i]) ? so + share : so), 0);
   // One coupon may be told as several discounts; it comes back as one.
   const used = new Map<string, number>();
   for (const { kind, ref, amount, lines: only } of discounts)
