@@ -1,11 +1,11 @@
 /** The money of a case, payment by payment: what was approved, submitted, accepted, arrived, failed; what was asked for; what was paid beside any payment. */
 import { z } from 'zod';
 import type { Approved, MoneyOperation, MoneyRow } from '../db/account.ts';
-import { instant, type Instant } from '../values/instant.ts';
+import { instant, parseInstant, type Instant } from '../values/instant.ts';
 import { add, money, type Money } from '../values/money.ts';
 import { moneySchema } from '../values/schemas.ts';
 import type { Systems } from './forms.ts';
-import { operationText, pick, valueText, wordOf, type Reader } from './sentences.ts';
+import { operationText, own, pick, valueText, wordOf, type Reader } from './sentences.ts';
 
 const at = z.iso.datetime();
 const state = z
@@ -106,13 +106,17 @@ function historyOf(row: MoneyRow, reader: Reader): { state: string; at: Instant 
   const done = instant(row.doneAt ?? row.sentAt);
   if (ok === false) return [{ state: 'refused', at: done }];
   const [system = '', event = ''] = (source ?? '').split('.');
-  const read = reader.systems[system]?.events[event]?.state;
-  const told = row.reports.flatMap((body) => (read ? [read(body as never)] : [])).toSorted((a, b) => (a.at === b.at ? a.rank - b.rank : a.at < b.at ? -1 : 1));
-  const reported = told.map((one) => ({ state: one.state, at: instant(new Date(one.at)) }));
+  const reported = own(own(reader.systems, system)?.events, event);
+  const told = row.reports.flatMap((body) => {
+    const payload = reported?.payload.safeParse(body);
+    return payload?.success && reported?.state ? [reported.state(payload.data as never)] : [];
+  });
+  const inOrder = told.toSorted((a, b) => (a.at === b.at ? a.rank - b.rank : a.at < b.at ? -1 : 1));
+  const since = inOrder.map((one) => ({ state: one.state, at: parseInstant(one.at) }));
   // A state that came to nobody's case is still known.
-  if (row.state !== null && row.stateAt !== null && reported.at(-1)?.state !== row.state) reported.push({ state: row.state, at: instant(row.stateAt) });
+  if (row.state !== null && row.stateAt !== null && since.at(-1)?.state !== row.state) since.push({ state: row.state, at: instant(row.stateAt) });
   const first = { state: row.as === 'charge' ? 'asked' : 'submitted', at: done };
-  return [first, ...reported, ...(row.undoneAt ? [{ state: 'takenBack', at: instant(row.undoneAt) }] : [])];
+  return [first, ...since, ...(row.undoneAt ? [{ state: 'takenBack', at: instant(row.undoneAt) }] : [])];
 }
 
 function movementOf(row: MoneyRow, amount: Money, reader: Reader): Movement {

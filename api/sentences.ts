@@ -75,7 +75,8 @@ export const roleTexts: Readonly<Record<Role, Text>> = {
 };
 const isRole = (code: string): code is Role => roles.some((role) => role === code);
 
-const own = <T>(all: Readonly<Record<string, T>> | undefined, name: string): T | undefined =>
+/** What stands under a name, and not what every object has. */
+export const own = <T>(all: Readonly<Record<string, T>> | undefined, name: string): T | undefined =>
   all !== undefined && Object.hasOwn(all, name) ? all[name] : undefined;
 
 /** A code in words: of its field first (`via.none`), of the system that speaks, of the process, of the policy, of the kit, of roles; undefined when nobody has any. */

@@ -43,7 +43,8 @@ export async function moneyOf(sql: Sql, of: CaseId, operations: readonly MoneyOp
          where i.case_id = $1 and i.source = m.source and i.correlation_key = e.answer->>m.field), '[]') as reports
      from effects e
      join unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) as m (system, operation, kind, source, field) on m.system = e.system and m.operation = e.operation
-     left join outside_states s on e.ok and s.source = m.source and s.key = e.answer->>m.field
+     -- One look by the primary key for each: a join would read the states of all cases at once.
+     left join lateral (select state, at from outside_states o where e.ok and o.source = m.source and o.key = e.answer->>m.field limit 1) s on true
      left join effects u on u.case_id = $1 and u.undoes = e.path and u.ok and u.answer->>'was' in ('done', 'undone')
      where e.case_id = $1 order by coalesce(e.done_at, e.sent_at), e.path`,
     [

@@ -98,7 +98,7 @@ export async function stagesOf(sql: Sql, of: CaseId): Promise<{ stage: string; a
 }
 
 /**
- * A page of a case's timeline in order, after a row id, in one statement: the page by index timeline_of_case, all else by primary key.
+ * A page of a case's timeline in order, after a row id, in one statement: the page by index timeline_of_case, all else by indexes of the case's own rows.
  * A state that also entered the case as an event is one fact, and the event tells it.
  */
 export async function timelineOf(sql: Sql, of: CaseId, after: number, limit: number): Promise<TimelineFact[]> {
@@ -118,9 +118,9 @@ export async function timelineOf(sql: Sql, of: CaseId, after: number, limit: num
      ) t
      left join effects e on t.kind in ('effect', 'undone') and e.case_id = $1 and e.path = t.data->>'path'
      left join decision_log d on t.kind = 'decision' and d.case_id = $1 and d.step = t.data->>'step'
-     left join inbox i on i.id = case when t.kind in ('event', 'outsideState', 'late') then split_part(t.key, ':', 2)::bigint end
+     left join inbox i on i.case_id = $1 and i.id = case when t.kind in ('event', 'outsideState', 'late') then split_part(t.key, ':', 2)::bigint end
      left join tasks k on t.data ? 'task' and k.case_id = $1 and k.path = t.data->>'task'
-     left join messages m on t.kind = 'told' and m.id = $1 || substr(t.key, 5)
+     left join messages m on t.kind = 'told' and m.case_id = $1 and m.id = $1 || substr(t.key, 5)
      order by t.id`,
     [of, after, limit],
   );
