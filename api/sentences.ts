@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import type { TimelineFact } from '../db/timeline.ts';
 import type { Policy, Wording } from '../policies/schema.ts';
-import { clockOf, policyFor, titlesOf } from '../policies/lookup.ts';
+import { policyFor, titlesOf } from '../policies/lookup.ts';
 import type { OperationContract } from '../systems/contract.ts';
 import { parseInstant } from '../values/instant.ts';
 import { roles, type Role } from '../values/role.ts';
@@ -43,8 +43,7 @@ export function readerOf(
 ): Reader {
   const process = processes.get(of.process);
   const values = more.policy && policyFor(more.policy, of.shop);
-  const declared = values ? Object.values(process?.declaration.clocks ?? {}) : [];
-  const clocks = new Map(declared.flatMap((name) => (values && Object.hasOwn(values.clocks, name) ? [[name, clockOf(values, name).title] as const] : [])));
+  const clocks = new Map(Object.entries(values?.clocks ?? {}).map(([name, { title }]) => [name, title]));
   return {
     language,
     process,
