@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { copyFile, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
@@ -126,6 +126,14 @@ describe('npm start refuses, and says what to do,', () => {
   });
   test('a policy file that is not there', async () => {
     expect(await refused(['--policy', 'policies/none.yaml'])).toMatch(/There is no policy file .*policies\/none\.yaml/);
+  });
+  test('a policy with mistakes, each with file, line and reason', async () => {
+    const file = join(folder, 'own.yaml');
+    await copyFile(new URL('../../policies/default.yaml', import.meta.url), join(folder, 'default.yaml'));
+    await writeFile(file, 'extends: default\nwindows: { evidense: 3d }\n');
+    expect(await refused(['--policy', file])).toContain(`${file}:2:12 windows.evidense: default.yaml has no window of this name; did you mean evidence?`);
+    await writeFile(file, 'extends: default\nmessages: { texts: { return-exchange: { thanks: { en: Thanks } } } }\n');
+    expect(await refused(['--policy', file])).toContain(`${file}:2:55 messages.texts.return-exchange.thanks.en: does not use {order}`);
   });
   test('an option it does not know', async () => {
     expect(await refused(['--prot', '1'])).toContain("Unknown option '--prot'");
