@@ -117,7 +117,7 @@ describe('a parcel with more than was asked for', () => {
     await r.inspect(id, units.slice(0, 1).map(r.accept));
     await r.refundState(id, 'arrived');
     expect(await kit.outcome(id)).toEqual({ result: 'refunded', amount: cny(5_000) });
-    expect((await r.fateOf(units)).toSorted()).toEqual(['restock', 'sentBack', 'sentBack']);
+    expect(await r.fateOf(units)).toEqual(['restock', 'sentBack', 'sentBack']);
   });
 
   test('of other goods only ends the return, after a person has looked, and the goods go back', async () => {
