@@ -227,7 +227,7 @@ function taskSection(shown: Shown, { task, title, expiresAt }: Follow['tasks'][n
   return html`<section class="turn">
     <p class="tag">${say(texts.yourTurn, language)}</p>
     <h2>${title}</h2>
-    ${by}${forms(shown, `task:${task}`, followed.tasks.get(task), {
+    ${by}${forms(shown, `task:${task}`, title, followed.tasks.get(task), {
       do: 'complete',
       of: task,
     })}
@@ -239,7 +239,7 @@ function eventSection(shown: Shown, { event, title }: Follow['events'][number]):
   return html`<section>
     <p class="tag">${say(texts.tellUs, language)}</p>
     <h2>${title}</h2>
-    ${forms(shown, `event:${event}`, followed.events.get(event), {
+    ${forms(shown, `event:${event}`, title, followed.events.get(event), {
       do: 'event',
       of: event,
       // Of this page alone: a form that is sent twice is one event.
@@ -249,7 +249,7 @@ function eventSection(shown: Shown, { event, title }: Follow['events'][number]):
 }
 
 /** One form per way to answer. */
-function forms(shown: Shown, of: string, put: Put | undefined, fields: Readonly<Record<string, string>>): Html {
+function forms(shown: Shown, of: string, title: string, put: Put | undefined, fields: Readonly<Record<string, string>>): Html {
   const { language, notTaken } = shown;
   if (put?.ways === undefined) return html`<p>${say(texts.cannotAsk, language)}</p>`;
   return html`${put.ways.map((way, i) => {
@@ -257,7 +257,7 @@ function forms(shown: Shown, of: string, put: Put | undefined, fields: Readonly<
     // Names of fields may be the same in two forms; ids may not.
     const id = `${of}-${i}`.replaceAll(/[^\w-]/g, '-');
     return html`<form method="post" action="${address(shown, language)}" novalidate>
-      ${hidden(shown, { ...fields, way: String(i) })} ${way.questions.map((question) => field(shown, id, put, question, again))}
+      ${hidden(shown, { ...fields, way: String(i) })} ${way.questions.map((question) => field(shown, id, put, question, way.questions.length === 1 ? title : undefined, again))}
       <button type="submit">${label(way, put) ?? say(way.questions.length === 0 ? texts.confirm : texts.submit, language)}</button>
     </form>`;
   })}`;
@@ -269,7 +269,8 @@ function label({ fixed }: Answering, put: Put): string | undefined {
   return first && put.words(String(first[1]), first[0]);
 }
 
-function field(shown: Shown, form: string, put: Put, question: Question, again: NotTaken | undefined): Html {
+/** `title`: what a question without a name of its own asks. */
+function field(shown: Shown, form: string, put: Put, question: Question, title: string | undefined, again: NotTaken | undefined): Html {
   const { language, followed } = shown;
   const id = `${form}-${question.name}`;
   const was = again?.sent?.[question.name] ?? '';
@@ -277,7 +278,7 @@ function field(shown: Shown, form: string, put: Put, question: Question, again: 
   const name = `a.${question.name}`;
   const error = wrong && html`<p class="error" id="${id}-error">${unclearText(question, language)}</p>`;
   const described = wrong && html` aria-invalid="true" aria-describedby="${id}-error"`;
-  const named = html`${fieldName(put, question)}${!question.required && html` <small>(${say(texts.optional, language)})</small>`}`;
+  const named = html`${fieldName(put, question, title)}${!question.required && html` <small>(${say(texts.optional, language)})</small>`}`;
   const required = question.required && html` required`;
   switch (question.kind) {
     case 'choice':
@@ -329,9 +330,9 @@ function field(shown: Shown, form: string, put: Put, question: Question, again: 
 }
 
 /** A field that the process has no words for is named as the form names it. */
-const fieldName = (put: Put, { name }: Question): string => {
+const fieldName = (put: Put, { name }: Question, title = name): string => {
   const known = put.words(`${name}:`);
-  return known === `${name}:` ? name : known;
+  return known === `${name}:` ? title : known;
 };
 const currencyName = (code: string, language: Language): string => `${new Intl.DisplayNames([tag(language)], { type: 'currency' }).of(code) ?? code} (${code})`;
 
