@@ -138,7 +138,7 @@ describe('nothing changes anywhere when a request', () => {
     [
       'decides a closed task',
       409,
-      async () => call('POST', `${review}/complete`, { as: await token('wang'), body: { form: { decision: 'approve', reason: 'quality', wish: 'refund' } } }),
+      async () => call('POST', `${review}/complete`, { as: await token('wang'), body: { form: { decision: 'approve', reason: 'quality', remedy: 'refund' } } }),
     ],
     [
       'is a webhook with a stale time',
