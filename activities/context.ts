@@ -5,6 +5,7 @@ import type { CaseRow } from '../db/cases.ts';
 import type { LinkMaking } from '../db/links.ts';
 import { pinnedPolicy } from '../db/policies.ts';
 import type { Pool, Sql } from '../db/pool.ts';
+import type { LoadedPolicy } from '../policies/load.ts';
 import { policyFor } from '../policies/lookup.ts';
 import type { PolicyValues } from '../policies/schema.ts';
 import type { CallTarget } from '../systems/client.ts';
@@ -21,6 +22,8 @@ export interface Engine {
   readonly temporal: Client;
   readonly processes: Processes;
   readonly systems: Readonly<Record<string, SystemContract>>;
+  /** In force now: what no case pins yet goes by it. */
+  readonly policy: LoadedPolicy;
   /** `<system>.<operation>` of ours. */
   readonly own: Readonly<Record<string, OwnOperation>>;
   /** Where a system is, from configuration. */

@@ -3,7 +3,7 @@ import { contentHash } from '../values/hash.ts';
 import type { CaseId } from '../values/ids.ts';
 import { instant, type Instant } from '../values/instant.ts';
 import type { Inbound, TaskDecision } from '../workflows/kit/protocol.ts';
-import { heldOpen } from './cases.ts';
+import { heldOpen, lockCase } from './cases.ts';
 import type { Sql } from './pool.ts';
 import { note } from './timeline.ts';
 
@@ -71,7 +71,7 @@ export async function storeInbound(tx: Sql, arrival: Arrival): Promise<Stored> {
     if (told.rows[0]) return repeated(told.rows[0], hash);
   }
   // Held: the case cannot close between this look and the insert, so nothing arrives unseen behind its last record.
-  const open = caseId === undefined ? undefined : await heldOpen(tx, caseId);
+  const open = caseId === undefined ? undefined : arrival.limit === undefined ? await heldOpen(tx, caseId) : await lockedOpen(tx, caseId);
   // What never enters the case does not count.
   if (caseId !== undefined && arrival.kind === 'event' && arrival.limit !== undefined && settled === undefined) {
     const { rows } = await tx.query<{ n: number }>(
@@ -114,6 +114,9 @@ export async function storeInbound(tx: Sql, arrival: Arrival): Promise<Stored> {
   return { status: 'stored', id: fresh.id, ...(caseId === undefined ? {} : { caseId }), ...(became === null ? {} : { became }) };
 }
 
+/** Those that a limit counts come one at a time: two at once would both find room for the last one. */
+const lockedOpen = async (tx: Sql, id: CaseId): Promise<boolean> => (await lockCase(tx, id)).status === 'open';
+
 const findArrival = async (tx: Sql, source: string, eventId: string): Promise<Row | undefined> =>
   (await tx.query<Row>(`select ${known} from inbox where source = $1 and event_id = $2`, [source, eventId])).rows[0];
 
@@ -124,22 +127,102 @@ function repeated(row: Row, hash: string): Stored {
 
 /**
  * From now on, what `source` calls `key` is this case's, of a thing with states only those named; early events that waited for it become the case's.
- * Returns how many did; throws when another case already has the key.
+ * Returns how many did; throws when another case has the key and keeps it: one that looks for its owner gives it up, and so does the case that started this one.
  */
 export async function correlate(tx: Sql, source: string, key: string, of: CaseId, event: string, states?: readonly string[]): Promise<number> {
   await lockKey(tx, source, key);
-  const { rows } = await tx.query<{ case_id: CaseId }>(
-    `insert into correlations (source, key, case_id, event, states) values ($1, $2, $3, $4, $5)
-     on conflict (source, key) do update set event = correlations.event returning case_id`,
+  const { rows } = await tx.query<Holder>(
+    `insert into correlations (source, key, case_id, event, states) values ($1, $2, $3, $4, $5) on conflict (source, key) do update set event = correlations.event
+     returning case_id, until_claimed, case_id = (select parent from cases where id = $3) as starter`,
     [source, key, of, event, states ?? null],
   );
-  if (rows[0]?.case_id !== of) throw new KeyTaken(source, key);
+  const [holder] = rows;
+  const anothers = holder !== undefined && holder.case_id !== of;
+  if (anothers && !holder.until_claimed && !holder.starter) throw new KeyTaken(source, key);
+  if (anothers || holder?.until_claimed) {
+    await tx.query('update correlations set case_id = $3, event = $4, states = $5, until_claimed = false where source = $1 and key = $2', [
+      source,
+      key,
+      of,
+      event,
+      states ?? null,
+    ]);
+    if (anothers && !holder.starter) await claim(tx, source, key, holder.case_id, of, event);
+  }
   const early = await tx.query<{ became: string | null }>(
     `update inbox set case_id = $3, name = $4, became = case when state <> all ($5::text[]) then $6 end
      where source = $1 and correlation_key = $2 and case_id is null and became is null returning became`,
     [source, key, of, event, states ?? null, stateOnly],
   );
   return early.rows.filter((row) => row.became === null).length;
+}
+
+interface Holder {
+  readonly case_id: CaseId;
+  readonly until_claimed: boolean;
+  /** The case that holds the key started the one that asks for it. */
+  readonly starter: boolean | null;
+}
+
+/**
+ * What came under a key before anybody asked for it goes to the case that asks, and whoever looked for its owner stops: a withdrawal, which their case takes
+ * for what it is when it asks for the key itself. The sweep delivers that.
+ */
+async function claim(tx: Sql, source: string, key: string, holder: CaseId, of: CaseId, event: string): Promise<void> {
+  // The row that opened the holder, and those that came for it and that it has not taken in.
+  await tx.query(
+    `update inbox set case_id = null, became = null, delivered_at = null, seen_at = null where source = $1 and correlation_key = $2 and (
+       id = (select (input->>'eventId')::bigint from cases where id = $3 and input->>'eventId' ~ '^[0-9]+$')
+       or (case_id = $3 and seen_at is null and became is null))`,
+    [source, key, holder],
+  );
+  const { rows } = await tx.query<{ id: CaseId }>(
+    `select id from cases where (id = $1 or parent = $1) and status = 'open' and process = (select process from cases where id = $1)`,
+    [holder],
+  );
+  for (const { id } of rows)
+    await storeInbound(tx, {
+      source: `case:${of}`,
+      eventId: `claim:${event}:${key}:${id}`,
+      kind: 'withdraw',
+      name: 'withdraw',
+      caseId: id,
+      body: { reason: 'claimed' },
+      at: instant(Date.now()),
+    });
+}
+
+/** What came under a key is this case's until another one names the key. Part of the transaction that opens the case. */
+export async function holdUntilClaimed(tx: Sql, source: string, key: string, of: CaseId, event: string): Promise<void> {
+  await tx.query(
+    `insert into correlations (source, key, case_id, event, until_claimed) values ($1, $2, $3, $4, true)
+     on conflict (source, key) do update set case_id = $3, event = $4, states = null, until_claimed = true`,
+    [source, key, of, event],
+  );
+}
+
+export interface Unclaimed {
+  readonly id: number;
+  readonly name: string;
+  readonly body: unknown;
+}
+
+/** Rows of a source that no case has claimed for longer than `ms`, oldest first. One range of index inbox_early: what waits is little. */
+export async function unclaimedSince(sql: Sql, source: string, ms: number, limit: number): Promise<{ readonly id: number; readonly key: string }[]> {
+  const { rows } = await sql.query<{ id: number; key: string }>(
+    `select id, correlation_key as key from inbox
+     where source = $1 and case_id is null and became is null and kind = 'event' and received_at < now() - $2 * interval '1 millisecond' order by id limit $3`,
+    [source, ms, limit],
+  );
+  return rows;
+}
+
+/** Locks an unclaimed row and its key; undefined when somebody has claimed it meanwhile, or is about to. */
+export async function lockUnclaimed(tx: Sql, source: string, { id, key }: { readonly id: number; readonly key: string }): Promise<Unclaimed | undefined> {
+  const { rows: locks } = await tx.query<{ ours: boolean }>('select pg_try_advisory_xact_lock(hashtextextended($1, 1)) as ours', [`${source}|${key}`]);
+  if (locks[0]?.ours !== true) return undefined;
+  const { rows } = await tx.query<Unclaimed>('select id, name, body from inbox where id = $1 and case_id is null and became is null for update', [id]);
+  return rows[0];
 }
 
 /** Two cases claim the same thing outside: the first one keeps it. */

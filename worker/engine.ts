@@ -5,16 +5,18 @@ import type { Engine } from '../activities/context.ts';
 import { ownOperations } from '../db/allowance.ts';
 import { readLinkKeys } from '../db/links.ts';
 import type { Pool } from '../db/pool.ts';
+import type { LoadedPolicy } from '../policies/load.ts';
 import { callable } from '../systems/index.ts';
 import { loadProcesses } from '../workflows/registry.ts';
 import type { WorkerConfig } from './config.ts';
 
-export async function createEngine(config: WorkerConfig, pool: Pool, temporal: Client): Promise<Engine> {
+export async function createEngine(config: WorkerConfig, policy: LoadedPolicy, pool: Pool, temporal: Client): Promise<Engine> {
   return {
     pool,
     temporal,
     processes: await loadProcesses(),
     systems: callable,
+    policy,
     own: ownOperations,
     target: (name) => {
       const token = config.systemToken(name);

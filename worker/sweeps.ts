@@ -6,7 +6,8 @@ import { inTransaction } from '../db/pool.ts';
 import { note } from '../db/timeline.ts';
 import { isTemporalAway } from '../delivery/temporal.ts';
 import { redeliver } from '../delivery/inbox.ts';
-import { startUnstarted } from '../delivery/start.ts';
+import { openUnclaimed } from '../delivery/late.ts';
+import { startUnstarted, startWorkflow } from '../delivery/start.ts';
 import type { CaseRow } from '../db/cases.ts';
 import type { Engine } from '../activities/context.ts';
 import { reopenCase } from '../activities/reopen.ts';
@@ -32,6 +33,7 @@ export const sweepSettings: SweepSettings = { intervalMs: 5000, graceMs: 5000, r
 const firstLookBackMs = 24 * 3_600_000;
 
 export interface Swept {
+  readonly unclaimed: number;
   readonly started: number;
   readonly redelivered: number;
   readonly broken: number;
@@ -41,6 +43,7 @@ export interface Swept {
 /** One sweep; what it did, for log and metrics. A part that fails does not keep the others from their work; then it throws. */
 export async function sweep(engine: Engine, settings: SweepSettings = sweepSettings): Promise<Swept> {
   const parts = [
+    takeOnUnclaimed(engine),
     startUnstarted(engine.pool, engine.temporal, settings.graceMs),
     redeliver(engine.pool, engine.temporal, settings.redeliverAfterMs),
     whileTemporalAnswers(() => findBroken(engine, settings)),
@@ -48,8 +51,15 @@ export async function sweep(engine: Engine, settings: SweepSettings = sweepSetti
   ] as const;
   const failed = (await Promise.allSettled(parts)).flatMap((part): unknown[] => (part.status === 'rejected' ? [part.reason] : []));
   if (failed.length > 0) throw new AggregateError(failed, 'parts of a sweep failed');
-  const [started, redelivered, broken, mended] = await Promise.all(parts);
-  return { started, redelivered, broken, mended };
+  const [unclaimed, started, redelivered, broken, mended] = await Promise.all(parts);
+  return { unclaimed, started, redelivered, broken, mended };
+}
+
+/** What came and nobody asked for becomes a case of its own; one that cannot be started now, the next sweep starts. */
+async function takeOnUnclaimed({ pool, temporal, processes, policy }: Engine): Promise<number> {
+  const opened = await openUnclaimed(pool, processes, policy);
+  for (const row of opened) if ((await startWorkflow(pool, temporal, row)) === 'unreachable') break;
+  return opened.length;
 }
 
 async function whileTemporalAnswers(work: () => Promise<number>): Promise<number> {

@@ -2,6 +2,8 @@
 -- Which states of a thing outside enter the case that waits for it (null: every event): a parcel's other scans stay outside the workflow.
 alter table correlations add column states text[];
 alter table inbox add column state text;
+-- A case looks for the owner of what came under this key; another case that names the key may still have it.
+alter table correlations add column until_claimed boolean not null default false;
 
 -- Of a unit that was used: whether its money went back, or the goods were replaced. Original shipping goes back only when the money of every unit did.
 alter table allowance_units add column refunded boolean not null default true;
@@ -42,4 +44,4 @@ create index return_causes_of_shop on return_causes (shop, at);
 drop table return_causes, tallies;
 alter table allowance_units drop column refunded;
 alter table inbox drop column state;
-alter table correlations drop column states;
+alter table correlations drop column states, drop column until_claimed;

@@ -148,6 +148,7 @@ export async function startKit(
     temporal,
     processes,
     systems: contracts,
+    policy: loaded,
     own: ownOperations,
     target: (name) => ({ baseUrl: `${base}/${name}` }),
     links,

@@ -8,6 +8,7 @@ import { linkKeys } from '../../db/links.ts';
 import { connectPool } from '../../db/pool.ts';
 import { sealingCodec } from '../../delivery/codec.ts';
 import { connectTemporal } from '../../delivery/temporal.ts';
+import { loadPolicy } from '../../policies/load.ts';
 import { callable } from '../../systems/index.ts';
 import { taskQueue } from '../../workflows/kit/protocol.ts';
 import { loadProcesses } from '../../workflows/registry.ts';
@@ -29,6 +30,7 @@ const worker = await Worker.create({
       temporal: connectTemporal({ ...temporal, codecKeys: keys }),
       processes: await loadProcesses(new URL('../processes/', import.meta.url)),
       systems: { ...callable, bench },
+      policy: loadPolicy(new URL('../../policies/default.yaml', import.meta.url).pathname),
       own: ownOperations,
       // A worker that is killed tells nobody: what a link would be made with does not matter.
       links: { keys: linkKeys(Buffer.alloc(32).toString('base64')), publicUrl: 'https://service.example.cn' },
