@@ -99,6 +99,9 @@ const isObject = (value: unknown): value is Record<string, unknown> => typeof va
 const text = (value: unknown): string => (typeof value === 'string' ? value : '');
 const fact = (data: unknown, name: string): unknown => (isObject(data) && Object.hasOwn(data, name) ? data[name] : undefined);
 
+/** A sentence that lists more than this is no sentence any more; the data beside it has them all. */
+const mostListed = 12;
+
 /** A value as the reader writes it: money and moments in their locale, codes in words, lists as lists; an id stays what it is. */
 export function valueText(reader: Reader, value: unknown, field = '', system?: string, names: readonly string[] = []): string {
   const locale = localeOf(reader.language);
@@ -108,7 +111,9 @@ export function valueText(reader: Reader, value: unknown, field = '', system?: s
   if (typeof value === 'boolean') return value ? pick(reader, '是', 'yes') : pick(reader, '否', 'no');
   if (Array.isArray(value)) {
     if (value.length === 0) return pick(reader, '无', 'none');
-    const shown = value.map((one) => valueText(reader, one, field, system, names));
+    const shown = value.slice(0, mostListed).map((one) => valueText(reader, one, field, system, names));
+    const more = value.length - shown.length;
+    if (more > 0) return `${shown.join(pick(reader, '；', '; '))}${pick(reader, `；另有 ${more} 项`, `; and ${more} more`)}`;
     return value.some(isObject) ? shown.join(pick(reader, '；', '; ')) : new Intl.ListFormat(locale, { type: 'conjunction' }).format(shown);
   }
   const amount = moneySchema.safeParse(value);
@@ -203,6 +208,14 @@ export function taskText(reader: Reader, task: { readonly name: string; readonly
   if (name === redoTask) return pick(reader, `审批再次执行“${about()}”`, `approve doing "${about()}" once more`);
   const title = own(reader.process?.declaration.tasks, name)?.title[reader.language] ?? name;
   return amount === null || amount === undefined ? title : `${title} ${valueText(reader, amount)}`;
+}
+
+/** What a task asks, of a repair also why: what a worklist shows. */
+export function askText(reader: Reader, task: Parameters<typeof taskText>[1]): string {
+  const what = taskText(reader, task);
+  return task.name === repairTask
+    ? pick(reader, `${what}，因为${failureText(reader, task.context)}`, `${what}, because ${failureText(reader, task.context)}`)
+    : what;
 }
 
 /** Why an effect needs a person, in words. */
@@ -429,12 +442,7 @@ export function sentence(reader: Reader, row: TimelineFact): string {
     case 'decision':
       return decisionText(reader, row);
     case 'taskOpened': {
-      if (row.task?.name === repairTask)
-        return pick(
-          reader,
-          `等待修复：${task()}，因为${failureText(reader, row.task.context)}`,
-          `Waits for repair: ${task()}, because ${failureText(reader, row.task.context)}`,
-        );
+      if (row.task?.name === repairTask) return pick(reader, `等待修复：${askText(reader, row.task)}`, `Waits for repair: ${askText(reader, row.task)}`);
       if (row.task?.name === redoTask) return pick(reader, `${who}申请，等待另一人决定：${task()}`, `${who} asks, and another person decides: ${task()}`);
       const again = data['again'] === true ? pick(reader, '再次', ' again') : '';
       return pick(reader, `${again}等待${roleText(reader, row.task?.role)}：${task()}`, `Waits${again} for the ${roleText(reader, row.task?.role)}: ${task()}`);
@@ -542,7 +550,7 @@ export function standsText(
       ? pick(reader, '已开立', 'opened')
       : pick(reader, `处于“${stageText(reader, of.stage)}”阶段`, `in the stage "${stageText(reader, of.stage)}"`);
   const waits = open.map((task) =>
-    pick(reader, `等待${roleText(reader, task.role)}：${taskText(reader, task)}`, `waits for the ${roleText(reader, task.role)}: ${taskText(reader, task)}`),
+    pick(reader, `等待${roleText(reader, task.role)}：${askText(reader, task)}`, `waits for the ${roleText(reader, task.role)}: ${askText(reader, task)}`),
   );
   return [pick(reader, `办理中，${stage}`, `Under way, ${stage}`), ...waits].join(pick(reader, '；', '; '));
 }

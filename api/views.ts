@@ -9,7 +9,7 @@ import { instant } from '../values/instant.ts';
 import { roles } from '../values/role.ts';
 import { instantSchema, moneySchema } from '../values/schemas.ts';
 import { titleOf, type Declared } from './forms.ts';
-import { readerOf, sentence, taskText, type Reader } from './sentences.ts';
+import { askText, readerOf, sentence, type Reader } from './sentences.ts';
 
 const at = z.iso.datetime().describe('UTC, ISO 8601 with milliseconds');
 export const textSchema = z.object({ zh: z.string(), en: z.string() }).meta({ id: 'Text' });
@@ -39,7 +39,7 @@ export const taskSchema = z
     path: z.string().describe("The task's place in its case"),
     name: z.string(),
     title: textSchema,
-    text: textSchema.describe('What is asked, in words: the title with its amount, or what is to be repaired'),
+    text: textSchema.describe('What is asked, in words: the title with its amount, or what is to be repaired and why'),
     process: z.string(),
     shop: z.string(),
     role: roleSchema.describe('Who decides now; climbs on escalation'),
@@ -72,7 +72,7 @@ export function taskView(task: Task, declared: Declared): TaskView {
     ...rest,
     case: caseId,
     title: titleOf(task, declared),
-    text: { zh: taskText(readerOf(task, declared, 'zh'), task), en: taskText(readerOf(task, declared, 'en'), task) },
+    text: { zh: askText(readerOf(task, declared, 'zh'), task), en: askText(readerOf(task, declared, 'en'), task) },
     notBy: [...notBy],
     clocks: [...clocks],
     links: { self: taskLink(task.id), case: caseLink(caseId) },

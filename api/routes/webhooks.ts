@@ -21,7 +21,9 @@ import { whatBecame } from '../acting.ts';
 const reply = z.object({
   became: z
     .string()
-    .describe('`taken`: by its case; `waits`: no case has its key yet; `state`: its case waits for other states; `note`, `start:<case>`: its case has ended; `unused`: no process takes this event'),
+    .describe(
+      '`taken`: by its case; `waits`: no case has its key yet; `state`: its case waits for other states; `note`, `start:<case>`: its case has ended; `unused`: no process takes this event',
+    ),
   delivery: delivery.optional(),
 });
 
@@ -78,7 +80,17 @@ export function webhookRoutes(deps: AppDeps, bringing: Bringing): Route[] {
           return { status: 202, body: { became: 'unused' } };
         }
         const { stored, opened } = await inTransaction(pool, async (tx) => {
-          const arrived = await storeInbound(tx, { source: name, eventId, kind: 'event', name: message.type, correlationKey: key, body: payload, at, state: event.state?.(payload as never).state, limit });
+          const arrived = await storeInbound(tx, {
+            source: name,
+            eventId,
+            kind: 'event',
+            name: message.type,
+            correlationKey: key,
+            body: payload,
+            at,
+            state: event.state?.(payload as never).state,
+            limit,
+          });
           if (arrived.status === 'stored') await keepState(tx, event, { name, key, payload, of: arrived.caseId, row: arrived.id });
           const late = arrived.status === 'stored' && arrived.became === 'late' && arrived.caseId !== undefined;
           return { stored: arrived, opened: late ? await settleLate(tx, processes, arrived.caseId) : [] };

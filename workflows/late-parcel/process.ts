@@ -35,6 +35,7 @@ export const lateParcel = defineProcess({
   tasks: {
     identify: {
       title: { zh: '查明包裹属于哪个订单', en: 'Find out whose parcel it is' },
+      stage: 'identify',
       role: 'warehouse',
       form: z.discriminatedUnion('owner', [
         z.strictObject({ owner: z.literal('found'), orderId, note: freeText() }),
@@ -43,6 +44,7 @@ export const lateParcel = defineProcess({
     },
     decide: {
       title: { zh: '决定包裹的处理方式', en: 'Decide what becomes of the parcel' },
+      stage: 'decide',
       role: 'agent',
       form: z.discriminatedUnion('decision', [
         z.strictObject({
@@ -70,6 +72,7 @@ export const lateParcel = defineProcess({
     },
     dispose: {
       title: { zh: '决定商品去向', en: 'Decide what becomes of the goods' },
+      stage: 'done',
       role: 'quality',
       form: z.strictObject({
         units: z
