@@ -1,5 +1,5 @@
 /** Policy files as they are written: layers that extend one another, and where each value stands. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Document, Node, Pair } from 'yaml';
 import { isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
@@ -82,8 +82,12 @@ export function readLayers(file: string, above: readonly string[] = []): Layer[]
   const extended = layer.values['extends'];
   if (extended === undefined) return [layer];
   const wrong = (reason: string): PolicyError => new PolicyError([{ ...placeOf([layer], [[['extends']]]), path: 'extends', reason }]);
-  if (typeof extended !== 'string' || !/^[\w-]+$/.test(extended)) throw wrong('must name a policy file of the same folder, without ".yaml"');
-  const next = join(dirname(file), `${extended}.yaml`);
+  if (typeof extended !== 'string' || !/^[\w-]+$/.test(extended))
+    throw wrong('must name a policy file of the same folder, or one that is shipped, without ".yaml"');
+  const beside = join(dirname(file), `${extended}.yaml`);
+  // A policy that is kept elsewhere (a mounted file) extends the one that is shipped.
+  const shipped = join(import.meta.dirname, `${extended}.yaml`);
+  const next = existsSync(beside) || !existsSync(shipped) ? beside : shipped;
   if (next === file || above.includes(next)) throw wrong(`goes round in a circle: ${[...above, file, next].join(' → ')}`);
   return [layer, ...readLayers(next, [...above, file])];
 }

@@ -396,6 +396,15 @@ describe('errors name file, line, column, value and reason', () => {
     expect(problemsOf('extends: base\nwindows:\n  parcelSent: 9d\n')).toEqual([expect.stringMatching(/^base\.yaml:3:13 windows\.evidence: /)]);
   });
 
+  test('a policy that is kept elsewhere extends the one that is shipped; one that stands beside it comes first', () => {
+    const elsewhere = mkdtempSync(join(folder, 'elsewhere-'));
+    const own = join(elsewhere, 'own.yaml');
+    writeFileSync(own, 'extends: default\nwindows: { evidence: 7d }\n');
+    expect(loadPolicy(own).source.map((s) => s.file)).toEqual([own, file('default')]);
+    copyFileSync(file('default'), join(elsewhere, 'default.yaml'));
+    expect(loadPolicy(own).source.map((s) => s.file)).toEqual([own, join(elsewhere, 'default.yaml')]);
+  });
+
   test('all of them stand in the message', () => {
     expect(() => load('extends: default\nwindows:\n  evidence: soon\n  parcelSent: later\n')).toThrow(/own\.yaml:3:13 .*\n.*own\.yaml:4:15 /);
   });
