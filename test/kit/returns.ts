@@ -177,9 +177,9 @@ export function returnsOf(kit: Kit, now: () => Promise<number>) {
     await kit.opened(of, path);
     await kit.decide(of, path, form, by, role);
   }
-  const act = async (system: string, what: string, body: object): Promise<Record<string, unknown>> => {
-    const answer = await fetch(`${kit.engine.target(system).baseUrl}/acts/${what}`, {
-      method: 'POST',
+  const call = async (method: 'POST' | 'PUT', system: string, what: string, body: object): Promise<Record<string, unknown>> => {
+    const answer = await fetch(`${kit.engine.target(system).baseUrl}/${what}`, {
+      method,
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(body),
     });
@@ -187,6 +187,8 @@ export function returnsOf(kit: Kit, now: () => Promise<number>) {
     if (!answer.ok) throw new Error(`${system} ${what}: ${JSON.stringify(said)}`);
     return said;
   };
+  const act = (system: string, what: string, body: object) => call('POST', system, `acts/${what}`, body);
+  const settings = (system: string, body: object) => call('PUT', system, 'settings', body);
   /** Something the outside world says at the moment that the cases' clock shows. */
   const say = async (
     event: { source: string; name: string; correlationKey?: string; caseId?: CaseId; body: object; state?: string },
@@ -366,6 +368,7 @@ export function returnsOf(kit: Kit, now: () => Promise<number>) {
     isTold,
     undone,
     act,
+    settings,
     scan,
     carrier,
     ownCourier,
