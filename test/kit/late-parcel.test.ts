@@ -135,6 +135,20 @@ describe('a parcel that comes when its return has ended', () => {
     expect(await r.told(id)).toEqual(['parcelHere', 'kept']);
   });
 
+  test('that the platform closed is ours to look at: the case takes the number over from the return that started it', async () => {
+    const { id: of, units } = await r.toInspection();
+    await kit.opened(of, 'inspect');
+    await r.tell(of, 'closedByPlatform', { how: 'refunded' });
+    expect(await endOf(of)).toEqual({ result: 'closedByPlatform', how: 'refunded' });
+    await startUnstarted(kit.pool, kit.temporal, 0);
+    const [next] = await kit.rows<{ id: CaseId }>('select id from cases where parent = $1', of);
+    if (next === undefined) throw new Error('the goods have no case');
+    await r.decide(next.id, 'decide', { decision: 'keep' });
+    await dispose(next.id, units);
+    expect(await endOf(next.id)).toEqual({ result: 'kept', units: 1 });
+    expect(await r.fateOf(units)).toEqual(['scrap']);
+  });
+
   test('and another of the same number after it are two cases, each with its own goods', async () => {
     const { id, trackingNo, units } = await late();
     await kit.opened(id, 'decide');

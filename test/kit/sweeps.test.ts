@@ -1,7 +1,8 @@
 /** What a crash, an outage or a fault of the code left, and what the sweep makes of it. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { idOf, openCase } from '../../db/cases.ts';
-import { inTransaction } from '../../db/pool.ts';
+import { unclaimedSince } from '../../db/inbox.ts';
+import { inTransaction, type Sql } from '../../db/pool.ts';
 import { redeliver } from '../../delivery/inbox.ts';
 import { startUnstarted } from '../../delivery/start.ts';
 import { loadPolicy } from '../../policies/load.ts';
@@ -35,6 +36,46 @@ async function committed(script: string, runAt?: Date, more: object = {}): Promi
   await inTransaction(kit.pool, (tx) => openCase(tx, { declaration, input, manifest, starter: 'upstream', ...(runAt ? { runAt: instant(runAt) } : {}) }));
   return idOf(declaration, input);
 }
+
+describe('an event that nobody has claimed', () => {
+  const source = 'warehouse.parcelReceived';
+  const arrives = (trackingNo: string) =>
+    kit.store({
+      source,
+      eventId: `arrives-${trackingNo}`,
+      kind: 'event',
+      name: source,
+      correlationKey: trackingNo,
+      body: { receiptId: `rc-${trackingNo}`, trackingNo, receivedAt: instant(Date.now()), units: [] },
+    });
+
+  test('becomes a case of its own once its time is over, and not before', async () => {
+    await arrives('YT-1');
+    expect(await sweep(kit.engine, atOnce)).toMatchObject({ unclaimed: 0 });
+    await kit.pool.query(`update inbox set received_at = now() - interval '25 hours' where source = $1`, [source]);
+    expect(await sweep(kit.engine, atOnce)).toMatchObject({ unclaimed: 1 });
+    const [row] = await kit.rows<{ case_id: CaseId }>('select case_id from inbox where source = $1', source);
+    if (row === undefined) throw new Error('the row is gone');
+    await kit.opened(row.case_id, 'look-1/desk/identify');
+    expect(await sweep(kit.engine, atOnce)).toMatchObject({ unclaimed: 0 });
+  });
+
+  test('is found without a look at those that wait of other sources, however many', async () => {
+    await kit.pool.query(
+      `insert into inbox (source, event_id, body_hash, kind, name, correlation_key, body, at, received_at)
+       select 'logistics.tracking', 'old-' || n, 'x', 'event', 'tracking', 'SF-' || n, '{}', now(), now() - interval '9 days' from generate_series(1, 20000) n`,
+    );
+    await kit.pool.query('analyze inbox');
+    const asked: [string, unknown[]][] = [];
+    const listening = { query: (text: string, values: unknown[]) => (asked.push([text, values]), Promise.resolve({ rows: [] })) } as unknown as Sql;
+    await unclaimedSince(listening, source, 1000, 50);
+    const [[text, values] = ['', []]] = asked;
+    const { rows } = await kit.pool.query<{ 'QUERY PLAN': unknown }>(`explain (analyze, format json) ${text}`, values);
+    expect(JSON.stringify(rows)).toContain('"Index Name":"inbox_early"');
+    expect(JSON.stringify(rows)).not.toContain('Seq Scan');
+    await kit.pool.query(`delete from inbox where source = 'logistics.tracking'`);
+  });
+});
 
 describe('a case whose start a crash left', () => {
   test('is started, once', async () => {
