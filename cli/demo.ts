@@ -48,7 +48,7 @@ const optionsSchema = z.object({
   }),
   source: z.enum(['own', 'tau-retail'], { error: '--source is own or tau-retail' }).default('own'),
   folder: z.string().default('../shared/data/tau-retail'),
-  cases: whole(1, 100_000, 'cases').default(100_000),
+  cases: whole(1, 5000, 'cases').optional(),
   seed: whole(0, 2 ** 31, 'seed').default(1),
   kill: z.boolean().default(false),
   // Every kind at least once.
@@ -56,6 +56,8 @@ const optionsSchema = z.object({
   concurrency: whole(1, 500, 'concurrency').default(48),
   data: z.string().optional(),
 });
+/** Orders of the own shops that are drawn unless told otherwise. */
+const usualCases = 500;
 export type DemoOptions = z.output<typeof optionsSchema>;
 
 /** Reads the command line; throws an Error that says what does not fit. */
@@ -171,7 +173,7 @@ async function run(options: DemoOptions, folder: string, before: RunState | unde
     const say = (line: string): void => progress.say(line);
     const stack = running ?? (await startOwn(folder, say, stopping.signal));
     const { lines, ok } = await runReturns(
-      { ...options, folder, files: tauRetail, kills: options.kill ? options.kills : 0, own },
+      { ...options, cases: options.cases ?? (tauRetail ? Infinity : usualCases), folder, files: tauRetail, kills: options.kill ? options.kills : 0, own },
       stack,
       progress,
       new Journal(files.journal),

@@ -1,6 +1,7 @@
 /** Whether what was promised took place, once: a pure function over what the API and the systems' ledgers say when all is quiet. */
 import { z } from 'zod';
 import { contentHash } from '../../values/hash.ts';
+import { prorate } from '../../values/money.ts';
 import { moneySchema } from '../../values/schemas.ts';
 import type { SystemContract } from '../../systems/contract.ts';
 
@@ -19,6 +20,7 @@ export interface AuditedTask {
   readonly decidedBy: string | null;
   readonly decidedRole: string | null;
   readonly form?: unknown;
+  readonly context: Readonly<Record<string, unknown>>;
 }
 export interface AuditedCase {
   readonly id: string;
@@ -35,6 +37,7 @@ export interface LedgerEntry {
   readonly operation: string | null;
   readonly state: 'executed' | 'refused' | 'barred';
   readonly args?: unknown;
+  readonly answer?: unknown;
   readonly attempts: number;
   readonly executions: number;
   readonly undoneAt: string | null;
@@ -50,9 +53,28 @@ export interface RefundRow {
 }
 export interface AuditedOrder {
   readonly total: { readonly minor: number; readonly currency: string };
-  readonly lines: readonly { readonly quantity: number; readonly returned: number }[];
+  readonly invoiced: boolean;
+  readonly lines: readonly { readonly line: number; readonly quantity: number; readonly returned: number; readonly listTotal: { readonly minor: number } }[];
+  readonly discounts: readonly {
+    readonly kind: string;
+    readonly ref?: string | undefined;
+    readonly amount: { readonly minor: number };
+    readonly points?: number | undefined;
+    readonly lines?: readonly number[] | undefined;
+  }[];
   readonly payments: readonly { readonly paymentId: string; readonly amount: { readonly minor: number }; readonly refunded: { readonly minor: number } }[];
   readonly refunds: readonly RefundRow[];
+}
+/** A unit of an order line that a case holds or has used; without a hold it came back outside our cases. */
+export interface UnitRow {
+  readonly order: string;
+  readonly line: number;
+  readonly unit: number;
+  /** The key of the case's reservation. */
+  readonly hold: string | null;
+  readonly used: boolean;
+  /** Its money went back; false: it was replaced. */
+  readonly refunded: boolean;
 }
 export interface AuditRows {
   /** The cases the demo was to run, by id. */
@@ -61,6 +83,16 @@ export interface AuditRows {
   readonly cases: ReadonlyMap<string, AuditedCase>;
   readonly ledger: readonly LedgerEntry[];
   readonly orders: ReadonlyMap<string, AuditedOrder>;
+  /** Units of these orders, as our own limits have them. */
+  readonly units: readonly UnitRow[];
+  /** Causes that were booked, unit by unit. */
+  readonly causes: readonly { readonly case: string; readonly line: number; readonly unit: number }[];
+  /** Units that the warehouse has taken out of parcels. */
+  readonly received: readonly string[];
+  /** Payment links that were paid or have expired. */
+  readonly links: ReadonlyMap<string, 'paid' | 'expired'>;
+  /** Goods that the warehouse still sets aside for somebody. */
+  readonly setAside: readonly { readonly sku: string; readonly quantity: number }[];
   readonly systems: Readonly<Record<string, SystemContract>>;
 }
 
@@ -71,11 +103,26 @@ export interface Finding {
 }
 
 const effectData = z.object({ system: z.string(), operation: z.string(), path: z.string(), error: z.string().optional(), enteredBy: z.string().optional() });
-const refunded = z.object({ result: z.literal('refunded'), amount: moneySchema });
-const resultOf = z.object({ result: z.string() });
+const outcomeSchema = z.discriminatedUnion('result', [
+  z.object({ result: z.literal('refunded'), amount: moneySchema }),
+  z.object({ result: z.literal('exchanged'), paid: moneySchema, refunded: moneySchema }),
+  z.object({ result: z.literal('reissued') }),
+]);
+const resultOf = z.object({ result: z.string(), reason: z.string().optional() });
+const toldData = z.object({ message: z.string(), to: z.string() });
+const sendArgs = z.object({ to: z.string() });
+const newLabelForm = z.object({ decision: z.literal('newLabel') });
 const caseArgs = z.object({ caseRef: z.string() });
 const disposeArgs = caseArgs.extend({ unitId: z.string(), disposition: z.string() });
 const sendBackArgs = caseArgs.extend({ unitIds: z.array(z.string()) });
+const reserveAnswer = z.object({ reservationId: z.string() });
+const dispatchArgs = z.object({ reservationId: z.string().optional() });
+const linkArgs = z.object({ amount: moneySchema });
+const linkAnswer = z.object({ linkId: z.string() });
+const redLetterArgs = z.object({ orderId: z.string(), amount: moneySchema });
+const giveBackArgs = z.object({ orderId: z.string(), coupons: z.array(z.object({ couponId: z.string(), amount: moneySchema })), points: z.int() });
+const verdictForm = z.object({ verdict: z.string() });
+const verdictsForm = z.object({ units: z.array(verdictForm) });
 
 /** The case that a key belongs to: `<case>/<path of an effect>` or `<case>:<path of a message>/<channel>`. Case ids are percent-encoded and hold neither. */
 const caseOf = (key: string): string => key.split(/[/:]/, 1)[0] ?? key;
@@ -98,7 +145,8 @@ export function audit(rows: AuditRows): readonly Finding[] {
   const ids = new Set([...rows.planned, ...acceptedOf.keys(), ...[...ledgerOf.keys()].filter((id) => rows.cases.has(id))]);
   return [
     ...[...ids].flatMap((id) => ofCase(id, rows, acceptedOf.get(id) ?? [], ledgerOf.get(id) ?? [])),
-    ...[...rows.orders].flatMap(([orderId, order]) => ofOrder(orderId, order, rows)),
+    ...[...rows.orders].flatMap(([orderId, order]) => [...ofOrder(orderId, order, rows), ...ofUnits(orderId, order, rows)]),
+    ...ofGoods(rows),
   ];
 }
 
@@ -127,21 +175,90 @@ function ofCase(id: string, rows: AuditRows, accepted: readonly Accepted[], ledg
     if (!executed.has(`${system} ${id}/${path}`)) say('lost', `its effect ${path} is done, and ${system} knows nothing of it`);
   }
   for (const why of sameThingTwice(ledger)) say('doubled', why);
+  const labels = ledger.filter((entry) => entry.operation === 'label' && entry.executions > 0 && !/#\d+$/.test(entry.key) && entry.undoneAt === null).length;
+  const asked = row.tasks.filter((task) => task.status === 'done' && newLabelForm.safeParse(task.form).success).length;
+  if (labels > 1 + asked) say('doubled', `${labels} labels, and ${asked} more than the first were asked for`);
 
-  const told = row.timeline.filter(({ kind }) => kind === 'told').length;
-  const sent = new Set(
-    ledger.filter((entry) => entry.system === 'notifications' && entry.executions > 0).map((entry) => entry.key.slice(0, entry.key.lastIndexOf('/'))),
-  ).size;
-  if (sent < told) say('lost', `${told} messages were written and ${sent} were sent`);
-  if (sent > told) say('doubled', `${told} messages were written and ${sent} were sent`);
+  const { customers, departments } = messagesOf(row, ledger);
+  const unsent = without(customers.told, customers.sent);
+  // Whom an unknown order belongs to, nobody knows.
+  if (unsent.length > 0 && resultOf.safeParse(row.outcome).data?.reason !== 'unknownOrder')
+    say('lost', `messages were written and not sent: ${unsent.join(', ')}`);
+  const unwritten = without(customers.sent, customers.told);
+  if (unwritten.length > 0) say('doubled', `messages were sent and not written: ${unwritten.join(', ')}`);
+  if (departments.sent > departments.told) say('doubled', `${departments.told} notices to departments were written, and ${departments.sent} were sent`);
 
-  const outcome = refunded.safeParse(row.outcome);
-  const ours = [...rows.orders.values()].flatMap((order) => order.refunds).filter((refund) => refund.caseRef === id && refund.state !== 'failed');
+  const outcome = outcomeSchema.safeParse(row.outcome).data;
+  // What came by a payment link and went back with it is no refund of the case's.
+  const ours = [...rows.orders.values()]
+    .flatMap((order) => order.refunds)
+    .filter((refund) => refund.caseRef === id && refund.state !== 'failed' && !byUndo(refund));
   const paid = ours.reduce((so, refund) => so + refund.minor, 0);
-  const said = outcome.success ? outcome.data.amount.minor : 0;
+  const said = outcome?.result === 'refunded' ? outcome.amount.minor : outcome?.result === 'exchanged' ? outcome.refunded.minor : 0;
   if (row.status !== 'open' && paid < said) say('lost', `it says it refunded ${said}, and finance refunded ${paid}`);
   if (row.status !== 'open' && paid > said) say('doubled', `it says it refunded ${said}, and finance refunded ${paid}`);
+
+  const gift = executed.has(`crm ${id}/thanks/gift`) || ledger.some((entry) => entry.operation === 'giftAndCard' && entry.executions > 0);
+  if (gift && !endedWell(row)) say('abovePaid', 'it did not end well for the customer, and there was a gift');
+
+  const units = rows.units.filter((unit) => unit.hold !== null && caseOf(unit.hold) === id);
+  const ended = row.status !== 'open';
+  if (ended && units.some((unit) => !unit.used)) say('stuck', `it has ended and holds ${units.filter((unit) => !unit.used).length} units`);
+  const settled = outcome === undefined ? [] : units.filter((unit) => unit.used);
+  if (ended && outcome !== undefined && settled.length === 0) say('lost', 'it was settled, and no unit of the order is used for it');
+  const booked = rows.causes.filter((cause) => cause.case === id);
+  const unitName = (of: { readonly line: number; readonly unit: number }): string => `${of.line}/${of.unit}`;
+  const bookedNames = new Set(booked.map(unitName));
+  if (ended && booked.length > settled.length) say('doubled', `${settled.length} units were settled, and causes of ${booked.length} are booked`);
+  const missing = settled.filter((unit) => !bookedNames.has(unitName(unit)));
+  if (ended && missing.length > 0) say('lost', `causes of ${missing.length} settled units are not booked`);
+  const disposed = ledger.filter((entry) => entry.operation === 'dispose' && entry.executions > 0).length;
+  if (outcome !== undefined && disposed > settled.length)
+    say('abovePaid', `${disposed} units were accepted, and ${settled.length} of the order are used for it`);
   return found;
+}
+
+/** What a case told its customer, by message, and how many notices it gave departments, each written and sent. */
+function messagesOf(row: AuditedCase, ledger: readonly LedgerEntry[]) {
+  const told = row.timeline.flatMap(({ kind, data }) => (kind === 'told' ? [toldData.parse(data)] : []));
+  // The same message on another channel is still one message. Notices of one kind to a department that wait go together, with the first of them.
+  const sent = new Map(
+    ledger.flatMap((entry) =>
+      entry.system === 'notifications' && entry.executions > 0
+        ? [[entry.key.slice(0, entry.key.lastIndexOf('/')), sendArgs.parse(entry.args).to] as const]
+        : [],
+    ),
+  );
+  const toCustomers = [...sent].filter(([, to]) => !to.startsWith('role:')).map(([key]) => key.replace(/^.*[:/]/, '').replace(/~\d+$/, ''));
+  return {
+    customers: { told: told.flatMap((one) => (one.to === 'customer' ? [one.message] : [])), sent: toCustomers },
+    departments: { told: told.filter((one) => one.to !== 'customer').length, sent: sent.size - toCustomers.length },
+  };
+}
+
+/** What is left of `all` when each of `others` takes one away. */
+function without(all: readonly string[], others: readonly string[]): string[] {
+  const left = [...others];
+  return all.filter((one) => {
+    const at = left.indexOf(one);
+    if (at >= 0) left.splice(at, 1);
+    return at < 0;
+  });
+}
+
+const byUndo = (refund: RefundRow): boolean => refund.key.endsWith('!undo');
+
+/** All that was asked for was accepted, and nobody doubted it. */
+function endedWell(row: AuditedCase): boolean {
+  const verdicts = row.tasks.flatMap((task) => {
+    if (task.status !== 'done') return [];
+    if (task.name === 'ruleUnit') return [verdictForm.parse(task.form).verdict];
+    return task.name === 'inspect' ? verdictsForm.parse(task.form).units.map((unit) => unit.verdict) : [];
+  });
+  const doubted = row.timeline.some(
+    ({ kind, data }) => kind === 'decision' && data['rule'] === 'authority' && Array.isArray(data['reasons']) && data['reasons'].includes('manyKept'),
+  );
+  return outcomeSchema.safeParse(row.outcome).success && !verdicts.includes('reject') && !doubted;
 }
 
 /** What was answered with 2xx and has left no trace. */
@@ -190,8 +307,6 @@ function* sameThingTwice(ledger: readonly LedgerEntry[]): Generator<string> {
   const stands = ledger.filter((entry) => entry.executions > 0 && entry.undoneAt === null && !/#\d+$/.test(entry.key));
   const things = stands.flatMap((entry): string[] => {
     switch (`${entry.system}.${entry.operation}`) {
-      case 'logistics.label':
-        return ['the label'];
       case 'warehouse.dispose':
         return [`what becomes of unit ${disposeArgs.parse(entry.args).unitId}`];
       case 'warehouse.sendBack':
@@ -214,11 +329,19 @@ function ofOrder(orderId: string, order: AuditedOrder, rows: AuditRows): Finding
     const ours = stands.filter((refund) => refund.paymentId === paymentId).reduce((so, refund) => so + refund.minor, 0);
     if (Math.max(ours, all.minor) > amount.minor)
       say('abovePaid', `${Math.max(ours, all.minor)} of payment ${paymentId} were refunded, ${amount.minor} were paid`);
+    // What came back before the run was refunded before it.
+    const before = order.lines.some((line) => line.returned > 0);
+    if (all.minor < ours || (all.minor > ours && !before))
+      say(all.minor < ours ? 'lost' : 'doubled', `the bank has ${all.minor} refunded of payment ${paymentId}, and the refunds of all cases are ${ours}`);
   }
   const total = stands.reduce((so, refund) => so + refund.minor, 0);
-  if (total > order.total.minor) say('abovePaid', `${total} of order ${orderId} were refunded, ${order.total.minor} were paid`);
+  const paid = order.payments.reduce((so, payment) => so + payment.amount.minor, 0);
+  if (total > paid) say('abovePaid', `${total} of order ${orderId} were refunded, ${paid} were paid`);
 
-  for (const [key, same] of group(stands, (refund) => `${refund.caseRef} ${refund.paymentId}`))
+  for (const [key, same] of group(
+    stands.filter((refund) => !byUndo(refund)),
+    (refund) => `${refund.caseRef} ${refund.paymentId}`,
+  ))
     if (same.filter((refund) => !/#\d+$/.test(refund.key)).length > 1) say('doubled', `payment ${key.split(' ')[1]} was refunded ${same.length} times`);
 
   const ids = new Set(cases.map((row) => row.id));
@@ -232,6 +355,108 @@ function ofOrder(orderId: string, order: AuditedOrder, rows: AuditRows): Finding
   const bought = order.lines.reduce((so, line) => so + line.quantity - line.returned, 0);
   if (units > bought) say('abovePaid', `${units} units of order ${orderId} were accepted, ${bought} could come back`);
   return found;
+}
+
+/** What an order's units say: used once each, what the customer spent in coupons and points back for those that were refunded, red letters within the invoice. */
+function ofUnits(orderId: string, order: AuditedOrder, rows: AuditRows): Finding[] {
+  const found: Finding[] = [];
+  const cases = [...rows.cases.values()].filter((row) => row.order === orderId);
+  const of = cases[0]?.id ?? orderId;
+  const say = (kind: Finding['kind'], why: string): void => void found.push({ kind, case: of, why });
+  const units = rows.units.filter((unit) => unit.order === orderId);
+  for (const [name, same] of group(units, (unit) => `${unit.line}/${unit.unit}`))
+    if (same.length > 1) say('doubled', `unit ${name} of order ${orderId} was used ${same.length} times`);
+  for (const { line, quantity } of order.lines) {
+    const used = units.filter((unit) => unit.line === line);
+    if (used.length > quantity || used.some((unit) => unit.unit > quantity))
+      say('abovePaid', `${used.length} units of line ${line} of order ${orderId} are used, ${quantity} were bought`);
+  }
+
+  const entries = rows.ledger.filter((entry) => entry.executions > 0 && entry.undoneAt === null);
+  const letters = entries.filter((entry) => entry.operation === 'redLetter' && redLetterArgs.parse(entry.args).orderId === orderId);
+  const lettered = letters.reduce((so, entry) => so + redLetterArgs.parse(entry.args).amount.minor, 0);
+  if (lettered > (order.invoiced ? order.total.minor : 0))
+    say('abovePaid', `red letters of ${lettered} for order ${orderId}, whose invoice was ${order.total.minor}`);
+  for (const row of order.invoiced ? cases : [])
+    if (paidBack(row) > 0 && !letters.some((entry) => caseOf(entry.key) === row.id))
+      found.push({ kind: 'lost', case: row.id, why: 'it refunded an order that was invoiced, and there is no red letter' });
+
+  // Units whose case refunded them; what the platform or somebody else refunded is not ours to give back.
+  const refundedBy = new Map(cases.map((row) => [row.id, outcomeSchema.safeParse(row.outcome).data?.result === 'refunded']));
+  const back = units.filter((unit) => unit.hold !== null && unit.used && unit.refunded && refundedBy.get(caseOf(unit.hold)) === true);
+  const all = order.lines.flatMap(({ line, quantity, listTotal }) =>
+    prorate(listTotal.minor, Array<number>(quantity).fill(1)).map((minor, i) => ({ line, unit: i + 1, minor })),
+  );
+  const due = (total: number, only: readonly number[] | undefined): number => {
+    const shares = prorate(
+      total,
+      all.map((unit) => (only === undefined || only.includes(unit.line) ? unit.minor : 0)),
+    );
+    return all.reduce((so, unit, i) => (back.some((b) => b.line === unit.line && b.unit === unit.unit) ? so + (shares[i] ?? 0) : so), 0);
+  };
+  const given = entries.flatMap((entry) => {
+    const args = entry.operation === 'giveBack' ? giveBackArgs.parse(entry.args) : undefined;
+    return args?.orderId === orderId ? [args] : [];
+  });
+  const compare = (what: string, expected: number, got: number): void => {
+    if (got > expected) say('abovePaid', `${got} of ${what} of order ${orderId} were given back, the share of what was returned is ${expected}`);
+    if (got < expected) say('lost', `${got} of ${what} of order ${orderId} were given back, the share of what was returned is ${expected}`);
+  };
+  for (const { kind, ref, amount, lines } of order.discounts)
+    if (kind === 'coupon' && ref !== undefined)
+      compare(
+        `coupon ${ref}`,
+        due(amount.minor, lines),
+        given.flatMap((g) => g.coupons).reduce((so, c) => (c.couponId === ref ? so + c.amount.minor : so), 0),
+      );
+  const points = order.discounts.reduce((so, d) => (d.kind === 'points' ? so + due(d.points ?? 0, d.lines) : so), 0);
+  compare(
+    'the points',
+    points,
+    given.reduce((so, g) => so + g.points, 0),
+  );
+  return found;
+}
+
+const paidBack = (row: AuditedCase): number => {
+  const outcome = outcomeSchema.safeParse(row.outcome).data;
+  return outcome?.result === 'refunded' ? outcome.amount.minor : outcome?.result === 'exchanged' ? outcome.refunded.minor : 0;
+};
+
+/** What the warehouse and the bank still wait for when all has ended: units that nobody settled, goods set aside, payment links that are open. */
+function* ofGoods(rows: AuditRows): Generator<Finding> {
+  const stands = rows.ledger.filter((entry) => entry.executions > 0 && entry.undoneAt === null);
+  const settled = new Set(
+    stands.flatMap((entry) => {
+      if (entry.system !== 'warehouse') return [];
+      if (entry.operation === 'dispose') return [disposeArgs.parse(entry.args).unitId];
+      return entry.operation === 'sendBack' ? sendBackArgs.parse(entry.args).unitIds : [];
+    }),
+  );
+  for (const unit of rows.received)
+    if (!settled.has(unit)) yield { kind: 'lost', case: unit, why: `nothing became of unit ${unit}, which the warehouse received` };
+
+  const dispatched = new Set(
+    // Also one that was refused: the goods were gone, and the reservation with them.
+    rows.ledger.flatMap((entry) => (entry.operation === 'dispatch' && entry.state !== 'barred' ? [dispatchArgs.parse(entry.args).reservationId] : [])),
+  );
+  for (const entry of stands)
+    if (entry.operation === 'reserve' && entry.system === 'warehouse' && !dispatched.has(reserveAnswer.parse(entry.answer).reservationId))
+      yield { kind: 'stuck', case: caseOf(entry.key), why: `the goods of ${entry.key} were neither sent nor let go` };
+  for (const { sku, quantity } of rows.setAside) yield { kind: 'stuck', case: sku, why: `${quantity} of ${sku} are still set aside` };
+
+  for (const entry of rows.ledger) {
+    if (entry.operation !== 'paymentLink' || entry.executions === 0) continue;
+    const { linkId } = linkAnswer.parse(entry.answer);
+    const became = rows.links.get(linkId);
+    if (became === undefined && entry.undoneAt === null) yield { kind: 'stuck', case: caseOf(entry.key), why: `payment link ${linkId} is open` };
+    const paid = became === 'paid' ? linkArgs.parse(entry.args).amount.minor : 0;
+    const back = [...rows.orders.values()]
+      .flatMap((order) => order.refunds)
+      .reduce((so, refund) => (refund.paymentId === `pay_${linkId}` && refund.state !== 'failed' ? so + refund.minor : so), 0);
+    if (entry.undoneAt !== null && back < paid)
+      yield { kind: 'lost', case: caseOf(entry.key), why: `${paid} were paid by a link that is void, and ${back} went back` };
+  }
 }
 
 export const counts = (findings: readonly Finding[]): Readonly<Record<Finding['kind'], number>> => {

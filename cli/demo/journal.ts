@@ -11,6 +11,8 @@ const line = z.discriminatedUnion('what', [
   z.object({ what: z.literal('decision'), case: z.string(), task: z.string(), by: z.string(), form: z.unknown() }),
   z.object({ what: z.literal('event'), case: z.string(), event: z.string(), eventId: z.string() }),
   z.object({ what: z.literal('withdrawal'), case: z.string() }),
+  /** An act that was answered with a refusal, as it should be. */
+  z.object({ what: z.literal('refused'), case: z.string(), act: z.string() }),
   /** A second start, decision, event or receipt on purpose. */
   z.object({ what: z.literal('repeated'), case: z.string(), act: z.string() }),
   z.object({ what: z.literal('kill'), process: z.string(), pid: z.int(), at: z.string() }),
@@ -24,6 +26,7 @@ export class Journal {
   readonly #accepted: Accepted[] = [];
   readonly #started = new Set<string>();
   readonly #repeated = new Map<string, number>();
+  readonly #refused = new Map<string, Set<string>>();
   readonly kills: Kill[] = [];
 
   /** Opens the journal of a run, with what was written before. */
@@ -48,6 +51,9 @@ export class Journal {
         return;
       case 'repeated':
         this.#repeated.set(fact.act, (this.#repeated.get(fact.act) ?? 0) + 1);
+        return;
+      case 'refused':
+        this.#refused.set(fact.case, (this.#refused.get(fact.case) ?? new Set()).add(fact.act));
         return;
       case 'start':
         this.#started.add(fact.case);
@@ -79,6 +85,10 @@ export class Journal {
   /** Cases whose start was accepted. */
   get started(): ReadonlySet<string> {
     return this.#started;
+  }
+  /** What was refused, by case. */
+  get refused(): ReadonlyMap<string, ReadonlySet<string>> {
+    return this.#refused;
   }
   /** What was done twice on purpose, by act. */
   get repeated(): ReadonlyMap<string, number> {

@@ -1,7 +1,8 @@
 /** What a run came to, in tables: outcomes with their amounts, the ways the cases went, and what was done to them. */
 import { z } from 'zod';
 import { moneySchema } from '../../values/schemas.ts';
-import type { AuditedCase, Finding, LedgerEntry } from './audit.ts';
+import type { AuditedCase, AuditRows, Finding, LedgerEntry } from './audit.ts';
+import { branches, branchesOf, type Branch } from './branches.ts';
 import type { Kill } from './journal.ts';
 import type { Plan } from './plan.ts';
 
@@ -11,7 +12,13 @@ export function amountText(minor: number, currency: string): string {
   return format.format(minor / 10 ** (format.resolvedOptions().maximumFractionDigits ?? 2));
 }
 
-const outcomeSchema = z.object({ result: z.string(), reason: z.string().optional(), how: z.string().optional(), amount: moneySchema.optional() });
+const outcomeSchema = z.object({
+  result: z.string(),
+  reason: z.string().optional(),
+  how: z.string().optional(),
+  amount: moneySchema.optional(),
+  refunded: moneySchema.optional(),
+});
 
 /** `rejected: inspection`; the status where a case has not ended as it should. */
 function outcomeName({ status, outcome }: AuditedCase): string {
@@ -33,9 +40,55 @@ const tally = (names: Iterable<string>): readonly (readonly [string, number])[] 
   return [...counts].toSorted(([a, n], [b, m]) => m - n || (a < b ? -1 : 1));
 };
 
+/** A branch: how many cases were to go it, how many did, and why none can. */
+export interface BranchRow {
+  readonly branch: Branch;
+  readonly planned: number;
+  readonly reached: number;
+  readonly why?: string;
+}
+
+/** Counts every branch. `refused`: acts that the API refused, by case; `notInData`: branches that the source's orders cannot go, and why. */
+export function branchTable(
+  plans: ReadonlyMap<string, Plan>,
+  rows: Pick<AuditRows, 'cases'>,
+  refused: ReadonlyMap<string, ReadonlySet<string>>,
+  notInData: ReadonlyMap<Branch, string>,
+): readonly BranchRow[] {
+  const reached = new Map([...rows.cases.values()].map((row) => [row.id, branchesOf(row, refused.get(row.id))]));
+  return branches.map((branch) => {
+    const why = notInData.get(branch);
+    return {
+      branch,
+      planned: [...plans.values()].filter((plan) => plan.branches.includes(branch)).length,
+      reached: [...reached.values()].filter((all) => all.includes(branch)).length,
+      ...(why === undefined ? {} : { why }),
+    };
+  });
+}
+
+/** What single cases did not do of what was planned, `case: branch, branch`: a restart that took too long, people who were too slow. */
+export function missed(plans: ReadonlyMap<string, Plan>, rows: Pick<AuditRows, 'cases'>, refused: ReadonlyMap<string, ReadonlySet<string>>): readonly string[] {
+  // What others did for a case, a parcel that came late or a return that came of it, counts as its own.
+  const reached = (plan: Plan): ReadonlySet<Branch> => {
+    const marks = plan.order.replaceAll(/\W/g, '');
+    return new Set(
+      [...rows.cases.values()]
+        .filter((row) => row.id === plan.caseId || row.order === plan.order || row.id.includes(`rc-${marks}-`))
+        .flatMap((row) => branchesOf(row, refused.get(row.id))),
+    );
+  };
+  return [...plans.values()].flatMap((plan) => {
+    const went = reached(plan);
+    const not = plan.branches.filter((branch) => !went.has(branch));
+    return not.length === 0 ? [] : [`${plan.caseId}: ${not.join(', ')}`];
+  });
+}
+
 export interface Reported {
   readonly cases: readonly AuditedCase[];
-  readonly plans: ReadonlyMap<string, Plan>;
+  readonly branches: readonly BranchRow[];
+  readonly missed: readonly string[];
   readonly ledger: readonly LedgerEntry[];
   readonly repeated: ReadonlyMap<string, number>;
   readonly kills: readonly Kill[];
@@ -44,11 +97,12 @@ export interface Reported {
   readonly findings: readonly Finding[];
 }
 
-export function report({ cases, plans, ledger, repeated, kills, webhooks, ms, findings }: Reported): string[] {
+export function report({ cases, branches: went, missed: others, ledger, repeated, kills, webhooks, ms, findings }: Reported): string[] {
   const lines: string[] = ['Outcomes'];
   const amounts = new Map<string, Map<string, number>>();
   for (const row of cases) {
-    const amount = outcomeSchema.safeParse(row.outcome).data?.amount;
+    const { amount: whole, refunded } = outcomeSchema.safeParse(row.outcome).data ?? {};
+    const amount = whole ?? refunded;
     if (amount === undefined) continue;
     const of = amounts.get(outcomeName(row)) ?? new Map<string, number>();
     of.set(amount.currency, (of.get(amount.currency) ?? 0) + amount.minor);
@@ -57,14 +111,12 @@ export function report({ cases, plans, ledger, repeated, kills, webhooks, ms, fi
   const money = (name: string): string => [...(amounts.get(name) ?? [])].map(([currency, minor]) => amountText(minor, currency)).join(' + ');
   lines.push(...table(tally(cases.map(outcomeName)).map(([name, count]) => [name, String(count), money(name)])));
 
-  lines.push('', 'Ways the cases were to go, and how they ended');
-  const ways = tally(cases.flatMap((row) => plans.get(row.id)?.branch ?? []));
-  lines.push(
-    ...ways.map(([branch, count]) => {
-      const ends = tally(cases.flatMap((row) => (plans.get(row.id)?.branch === branch ? [outcomeName(row)] : [])));
-      return `  ${branch.padEnd(18)} ${String(count).padStart(4)}  ${ends.map(([name, n]) => `${name} ${n}`).join(', ')}`;
-    }),
-  );
+  lines.push('', 'Branches: planned, gone');
+  lines.push(...table(went.map(({ branch, planned, reached, why }) => [branch, String(planned), String(reached), ...(why === undefined ? [] : [why])])));
+
+  lines.push('', `Cases that did not go all of the branches that were planned: ${others.length}`);
+  lines.push(...others.slice(0, 30).map((line) => `  ${line}`));
+  if (others.length > 30) lines.push(`  … and ${others.length - 30} more`);
 
   lines.push('', 'People and systems');
   const decided = cases.flatMap((row) => row.tasks.filter((task) => task.status === 'done'));

@@ -1,9 +1,10 @@
-/** The demo of returns: a case for every delivered order, from the request to the money, by people and systems that act over HTTP. */
+/** The demo of returns: a case for every order, along every way that a return can go, by people and systems that act over HTTP. */
 import { execFile } from 'node:child_process';
 import { setMaxListeners } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
+import { Client } from 'pg';
 import { z } from 'zod';
 import { signToken } from '../../api/token.ts';
 import { caseSchema, entrySchema, pageOf, personSchema, taskSchema } from '../../api/views.ts';
@@ -11,23 +12,25 @@ import { loadPolicy } from '../../policies/load.ts';
 import { policyFor, windowOf } from '../../policies/lookup.ts';
 import { orders as ordersContract, type OrderFacts } from '../../systems/orders/contract.ts';
 import { systems as systemContracts } from '../../systems/index.ts';
-import type { TauFiles } from '../../systems/orders/tau-retail.ts';
+import { drawnShop, drawnSource } from '../../systems/orders/drawn.ts';
+import { loadCounts } from '../../systems/orders/load.ts';
+import { fromTauRetail, type TauFiles } from '../../systems/orders/tau-retail.ts';
+import { instant } from '../../values/instant.ts';
 import type { Role } from '../../values/role.ts';
 import { importTauRetail } from '../import.ts';
 import type { StackState } from '../stack/state.ts';
-import { bank, desk, Mail, nap, play, watchEnds, type Person, type Scene } from './actors.ts';
+import { desk, follow, Ledgers, Mail, nap, play, watchEnds, type Outside, type Person, type Scene } from './actors.ts';
 import { audit, auditLine, type AuditedCase, type AuditedOrder, type AuditRows, type LedgerEntry } from './audit.ts';
 import { Caller } from './calls.ts';
 import type { Journal } from './journal.ts';
 import { killAlong, planKills, targets, type PlannedKill } from './kills.ts';
-import { planReturn, type Plan } from './plan.ts';
+import { goodwillLimit, notInData, planReturns, type Goods, type Plan } from './plan.ts';
 import type { Progress } from './progress.ts';
-import { report } from './report.ts';
+import { branchTable, missed, report } from './report.ts';
 
 export interface ReturnsOptions {
   readonly folder: string;
-  readonly source: 'tau-retail' | 'own';
-  /** What is to be loaded first; absent for the own shops, which are there. */
+  /** Its files; absent for the own shops, whose orders are drawn. */
   readonly files: TauFiles | undefined;
   readonly cases: number;
   readonly seed: number;
@@ -46,6 +49,8 @@ const staff: readonly (readonly [Role, number])[] = [
   ['warehouse', 2],
   ['quality', 3],
   ['finance', 2],
+  // Customers, who choose by the shop's own app: upstream acts for them.
+  ['customer', 2],
 ];
 /** The longest window of the demo policy is under a minute: longer ones make a demo of days. */
 const longestWindowMs = 10 * 60_000;
@@ -73,27 +78,21 @@ export async function runReturns(
     );
 
   progress.set({ phase: 'import' });
-  if (options.files) {
-    const { orders, newOrders } = await importTauRetail(systems, options.files, options.seed);
-    progress.say(`${orders} orders of tau-retail, ${newOrders} of them new.`);
-  }
-  const delivered = await deliveredOrders(systems, options.source);
-  const chosen = delivered.slice(0, options.cases);
-  if (chosen.length < options.cases) progress.say(`${options.source} has ${delivered.length} delivered orders: that many cases.`);
-  const plans = new Map<string, Plan>();
-  for (const order of chosen) {
-    const plan = planReturn(options.seed, order, policyFor(policy, order.shop));
-    plans.set(plan.caseId, plan);
-  }
+  const { orders: chosen, goods } = await load(systems, options, progress);
+  if (Number.isFinite(options.cases) && chosen.length < options.cases) progress.say(`There are ${chosen.length} delivered orders: that many cases.`);
+  const world = { goods, policyOf: (shop: string) => policyFor(policy, shop) };
+  const plans = new Map(planReturns(options.seed, chosen, world).map((plan) => [plan.caseId as string, plan]));
   const { people, upstream } = await cast(options.folder, stack, signal);
-  if (options.own) {
-    for (const system of ['warehouse', 'finance', 'logistics'])
-      await systems.send('PUT', `/${system}/faults`, { duplicateWebhooks: 0.1, seed: options.seed }, z.unknown());
-  }
+  if (options.own) await arrange(systems, options.seed, goods);
+  else
+    progress.say(
+      'On a stack that runs already, how the systems settle is left as it is: failing refunds and couriers that finance does not pay may not come up.',
+    );
 
   const acting = new AbortController();
   const scene: Scene = {
     plans,
+    followers: new Map(),
     people,
     upstream,
     systems,
@@ -105,7 +104,8 @@ export async function runReturns(
   progress.set({ phase: 'cases', cases: plans.size, killsWanted: options.kills, kills: journal.kills.length });
   const there = targets.filter((target) => stack.processes[target] !== undefined);
   if (options.kills > 0 && there.length < targets.length) progress.say(`Only ${there.join(' and ')} are killed: the rest is not this stack's.`);
-  await runCases(scene, options, planKills(options.seed, options.kills, there), progress);
+  const parcelSentMs = windowOf(policy, 'parcelSent');
+  await runCases(scene, options, planKills(options.seed, options.kills, there), progress, parcelSentMs);
   acting.abort();
 
   progress.set({ phase: 'quiet' });
@@ -113,29 +113,55 @@ export async function runReturns(
   await untilQuiet(systems, signal);
   progress.set({ phase: 'audit' });
   const webhooks = await allWebhooks(systems);
-  const rows = await collect(
-    scene,
-    upstream,
-    systems,
-    chosen.map((order) => order.orderId),
-    options.source,
-  );
+  const rows = await collect(scene, options, stack, chosen, webhooks);
   const findings = audit(rows);
+  const went = branchTable(plans, rows, journal.refused, notInData(chosen, world));
   const lines = report({
     cases: [...rows.cases.values()],
-    plans,
     ledger: rows.ledger,
     repeated: journal.repeated,
     kills: journal.kills,
     webhooks: { sent: webhooks.length, attempts: webhooks.reduce((so, webhook) => so + webhook.attempts, 0), twice: options.own },
+    branches: went,
+    missed: missed(plans, rows, journal.refused),
     ms,
     findings,
   });
-  return { lines: [...lines, '', auditLine(plans.size, findings)], ok: findings.length === 0 };
+  const seldom = plans.size < fullSize ? [] : went.filter((row) => row.why === undefined && row.reached < leastOften);
+  if (seldom.length > 0) lines.push('', `Gone less than ${leastOften} times: ${seldom.map((row) => row.branch).join(', ')}`);
+  return { lines: [...lines, '', auditLine(plans.size, findings)], ok: findings.length === 0 && seldom.length === 0 };
 }
+
+/** From so many cases on, every branch is to be gone so often: there is room for all of them. */
+const fullSize = 300;
+const leastOften = 5;
 
 const ordersPage = z.object({ orders: z.array(z.unknown()) });
 const factsSchema = ordersContract.operations.facts.facts.schema satisfies z.ZodType<OrderFacts>;
+
+/** Loads what the cases are about: the orders, in their order, and the goods as they are when the run begins. */
+async function load(systems: Caller, { files, seed, cases }: ReturnsOptions, progress: Progress): Promise<{ orders: OrderFacts[]; goods: Goods[] }> {
+  // Goods do not depend on the day.
+  const asOf = instant(0);
+  if (files) {
+    const { orders, newOrders } = await importTauRetail(systems, files, seed);
+    progress.say(`${orders} orders of tau-retail, ${newOrders} of them new.`);
+  } else {
+    const { orders, newOrders } = await systems.send('POST', '/orders/import', { source: 'own', seed, orders: cases }, loadCounts);
+    progress.say(`${orders} orders of the own shops drawn, ${newOrders} of them new.`);
+  }
+  const { products } = files ? fromTauRetail(files, { seed, asOf }) : await drawnShop({ seed, orders: 1, asOf });
+  const delivered = await deliveredOrders(systems, files ? 'tau-retail' : drawnSource(seed));
+  return { orders: delivered.slice(0, cases), goods: products.map(({ sku, shop, price, onHand }) => ({ sku, shop, price, stock: onHand })) };
+}
+
+/** The sandbox of a stack of our own: webhooks twice, full shelves of what is not sold out, refunds that take long enough to fail, and a small limit of finance's. */
+async function arrange(systems: Caller, seed: number, goods: readonly Goods[]): Promise<void> {
+  for (const system of ['warehouse', 'finance', 'logistics']) await systems.send('PUT', `/${system}/faults`, { duplicateWebhooks: 0.1, seed }, z.unknown());
+  await systems.send('PUT', '/finance/settings', { acceptMs: 2500, goodwillLimit }, z.unknown());
+  // More than all cases together ask for of one kind.
+  for (const { sku, stock } of goods) if (stock > 0) await systems.send('PUT', '/warehouse/acts/stock', { sku, onHand: 10_000 }, z.unknown());
+}
 
 async function deliveredOrders(systems: Caller, source: string): Promise<OrderFacts[]> {
   const all: OrderFacts[] = [];
@@ -155,7 +181,7 @@ async function cast(folder: string, stack: StackState, signal: AbortSignal): Pro
   await promisify(execFile)(process.execPath, command, { cwd: root, signal });
   const head = await caller('demo-head');
   const make = async (id: string, role: Role): Promise<Person> => {
-    await head.send('PUT', `/v1/people/${id}`, { name: id, roles: [role], shops: ['*'] }, personSchema);
+    await head.send('PUT', `/v1/people/${id}`, { name: id, roles: [role === 'customer' ? 'upstream' : role], shops: ['*'] }, personSchema);
     return { id, role, api: await caller(id) };
   };
   const people: Person[] = [];
@@ -164,9 +190,9 @@ async function cast(folder: string, stack: StackState, signal: AbortSignal): Pro
 }
 
 /** Plays every case, so many at a time, with everyone at their desks; returns when all have ended or nothing moves any more. */
-async function runCases(scene: Scene, options: ReturnsOptions, kills: readonly PlannedKill[], progress: Progress): Promise<void> {
+async function runCases(scene: Scene, options: ReturnsOptions, kills: readonly PlannedKill[], progress: Progress, parcelSentMs: number): Promise<void> {
   const { plans, journal, signal } = scene;
-  const mail = new Mail();
+  const outside: Outside = { mail: new Mail(), ledgers: new Ledgers(), parcelSentMs };
   const stop = new AbortController();
   const around: Scene = { ...scene, signal: AbortSignal.any([signal, stop.signal]) };
   setMaxListeners(0, around.signal);
@@ -180,8 +206,8 @@ async function runCases(scene: Scene, options: ReturnsOptions, kills: readonly P
     progress.set({ started: journal.started.size, ended: ended.size, waiting: journal.started.size - ended.size, kills: journal.kills.length });
   };
   const others = [
-    mail.collect(around),
-    bank(around),
+    outside.mail.collect(around),
+    outside.ledgers.follow(around, (name, plan, done) => follow(around, name, plan, done)),
     ...staff.map(([role]) => desk(around, role)),
     watchEnds(
       around,
@@ -202,16 +228,16 @@ async function runCases(scene: Scene, options: ReturnsOptions, kills: readonly P
     }),
   ];
 
-  // What was started before goes on first; then those that wait out a window, so that the run does not end in waiting for the last of them.
-  const rank = (plan: Plan): number => (journal.started.has(plan.caseId) ? 0 : plan.branch === 'neverSent' || plan.branch === 'evidenceNever' ? 1 : 2);
-  const queue = [...plans.values()].toSorted((a, b) => rank(a) - rank(b));
+  // What was started before goes on first; then those that wait longest, so that the run does not end in waiting for the last of them.
+  const rank = (plan: Plan): number => (journal.started.has(plan.caseId) ? Infinity : plan.waitsMs);
+  const queue = [...plans.values()].toSorted((a, b) => rank(b) - rank(a) || 0);
   const slot = async (): Promise<void> => {
     for (let plan = queue.shift(); plan !== undefined; plan = queue.shift()) {
       if (around.signal.aborted) return;
       const end = new AbortController();
       running.set(plan.caseId, end);
       try {
-        await play(around, plan, mail, end.signal);
+        await play(around, plan, outside, end.signal);
       } catch (error) {
         if (!around.signal.aborted) scene.trouble(`${plan.caseId}: ${error instanceof Error ? error.message : String(error)}`);
       }
@@ -221,7 +247,9 @@ async function runCases(scene: Scene, options: ReturnsOptions, kills: readonly P
     }
   };
   let fault: Error | undefined;
-  const slots = Promise.all(Array.from({ length: options.concurrency }, slot)).finally(() => stop.abort());
+  const slots = Promise.all(Array.from({ length: options.concurrency }, slot))
+    .then(() => untilFollowersEnd(around))
+    .finally(() => stop.abort());
   const all = Promise.all([slots, ...others]).catch((error: unknown) => {
     fault = error instanceof Error ? error : new Error(String(error));
     stop.abort();
@@ -240,6 +268,21 @@ async function runCases(scene: Scene, options: ReturnsOptions, kills: readonly P
   count();
 }
 
+/** Cases that others opened, for parcels that came late, have people at them too. */
+async function untilFollowersEnd({ upstream, signal, trouble }: Scene): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      const open = await Promise.all(processes.map((process) => upstream.all(`/v1/cases?process=${process}&status=open`, casesPage)));
+      if (open.every((rows) => rows.length === 0)) return;
+    } catch (error) {
+      if (!signal.aborted) trouble(`open cases: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    await nap(500, signal);
+  }
+}
+const processes = ['return-exchange', 'late-parcel'] as const;
+const casesPage = pageOf(caseSchema);
+
 // ── what the audit looks at ────────────────────────────────────────────────
 const ledgerRows = z.object({
   entries: z.array(
@@ -248,6 +291,7 @@ const ledgerRows = z.object({
       key: z.string(),
       operation: z.string().nullable(),
       args: z.unknown(),
+      answer: z.unknown(),
       state: z.enum(['executed', 'refused', 'barred']),
       attempts: z.int(),
       executions: z.int(),
@@ -256,7 +300,10 @@ const ledgerRows = z.object({
   ),
   next: z.int().optional(),
 });
-const webhookRows = z.object({ webhooks: z.array(z.object({ seq: z.int(), attempts: z.int(), delivered: z.boolean() })) });
+const webhookRows = z.object({
+  webhooks: z.array(z.object({ seq: z.int(), event: z.string(), payload: z.unknown(), attempts: z.int(), delivered: z.boolean() })),
+});
+type WebhookRow = z.output<typeof webhookRows>['webhooks'][number];
 const systemNames = Object.keys(systemContracts);
 
 async function allLedgers(systems: Caller): Promise<LedgerEntry[]> {
@@ -271,8 +318,8 @@ async function allLedgers(systems: Caller): Promise<LedgerEntry[]> {
   return all;
 }
 
-async function allWebhooks(systems: Caller): Promise<z.output<typeof webhookRows>['webhooks']> {
-  const all: z.output<typeof webhookRows>['webhooks'] = [];
+async function allWebhooks(systems: Caller): Promise<WebhookRow[]> {
+  const all: WebhookRow[] = [];
   for (const system of systemNames) {
     for (let after = 0; ;) {
       const { webhooks } = await systems.get(`/${system}/webhooks?after=${after}&limit=1000`, webhookRows);
@@ -309,10 +356,24 @@ const refundRows = z.object({
 /** So many cases are looked at at once: enough to keep two cores busy. */
 const lookers = 8;
 
-async function collect({ plans, journal }: Scene, upstream: Caller, systems: Caller, orderIds: readonly string[], source: string): Promise<AuditRows> {
+const receivedPayload = z.object({ units: z.array(z.object({ unitId: z.string() })) });
+const linkPayload = z.object({ linkId: z.string(), state: z.enum(['paid', 'expired']) });
+const stockRows = z.object({ stock: z.array(z.object({ sku: z.string(), reserved: z.int() })) });
+const reservedLines = z.object({ lines: z.array(z.object({ sku: z.string() })) });
+
+async function collect(
+  { plans, journal, upstream, systems }: Scene,
+  { files, seed, own }: ReturnsOptions,
+  stack: StackState,
+  chosen: readonly OrderFacts[],
+  webhooks: readonly WebhookRow[],
+): Promise<AuditRows> {
   const ledger = await allLedgers(systems);
+  const wanted = new Set(chosen.map((order) => order.orderId));
+  const opened = (await Promise.all(processes.map((process) => upstream.all(`/v1/cases?process=${process}`, casesPage)))).flat();
   const cases = new Map<string, AuditedCase>();
-  const queue = [...plans.keys()];
+  // Those that others opened belong to it: on a stack of our own all of them, else those of our orders.
+  const queue = [...new Set([...plans.keys(), ...opened.filter((row) => own || (row.order !== null && wanted.has(row.order))).map((row) => row.id)])];
   const look = async (): Promise<void> => {
     for (let id = queue.shift(); id !== undefined; id = queue.shift()) {
       const path = `/v1/cases/${encodeURIComponent(id)}`;
@@ -326,13 +387,54 @@ async function collect({ plans, journal }: Scene, upstream: Caller, systems: Cal
   };
   await Promise.all(Array.from({ length: lookers }, look));
   const orders = new Map<string, AuditedOrder>();
-  const wanted = new Set(orderIds);
-  for (const order of await deliveredOrders(systems, source)) {
-    if (!wanted.has(order.orderId)) continue;
-    const { refunds } = await systems.get(`/finance/acts/refunds?orderId=${encodeURIComponent(order.orderId)}`, refundRows);
-    orders.set(order.orderId, { total: order.total, lines: order.lines, payments: order.payments, refunds });
+  for (const { orderId, ...order } of await deliveredOrders(systems, files ? 'tau-retail' : drawnSource(seed))) {
+    if (!wanted.has(orderId)) continue;
+    const { refunds } = await systems.get(`/finance/acts/refunds?orderId=${encodeURIComponent(orderId)}`, refundRows);
+    orders.set(orderId, { ...order, refunds });
   }
-  return { planned: [...plans.keys()], accepted: journal.accepted, cases, ledger, orders, systems: systemContracts };
+  const skus = [...new Set(ledger.flatMap((entry) => (entry.operation === 'reserve' ? reservedLines.parse(entry.args).lines.map((line) => line.sku) : [])))];
+  const setAside: { sku: string; quantity: number }[] = [];
+  for (let i = 0; i < skus.length; i += 200) {
+    const { stock } = await systems.send('POST', '/warehouse/stock', { skus: skus.slice(i, i + 200) }, stockRows);
+    setAside.push(...stock.flatMap(({ sku, reserved }) => (reserved > 0 ? [{ sku, quantity: reserved }] : [])));
+  }
+  return {
+    planned: [...plans.keys()],
+    accepted: journal.accepted,
+    cases,
+    ledger,
+    orders,
+    ...(await ownLimits(stack, [...wanted], [...cases.keys()])),
+    received: [
+      ...new Set(
+        webhooks.flatMap((webhook) => (webhook.event === 'parcelReceived' ? receivedPayload.parse(webhook.payload).units.map((unit) => unit.unitId) : [])),
+      ),
+    ],
+    links: new Map(
+      webhooks.flatMap((webhook) => {
+        const { data } = webhook.event === 'paymentState' ? linkPayload.safeParse(webhook.payload) : {};
+        return data ? [[data.linkId, data.state]] : [];
+      }),
+    ),
+    setAside,
+    systems: systemContracts,
+  };
+}
+
+/** Our own limits have no address to ask at: they are read where they are kept. */
+async function ownLimits(stack: StackState, orders: readonly string[], cases: readonly string[]): Promise<Pick<AuditRows, 'units' | 'causes'>> {
+  const client = new Client({ connectionString: stack.settings['DATABASE_URL'] ?? '' });
+  await client.connect();
+  try {
+    const units = await client.query<AuditRows['units'][number]>(
+      'select order_id as "order", line, unit, hold, used, refunded from allowance_units where order_id = any($1)',
+      [orders],
+    );
+    const causes = await client.query<AuditRows['causes'][number]>('select case_id as "case", line, unit from return_causes where case_id = any($1)', [cases]);
+    return { units: units.rows, causes: causes.rows };
+  } finally {
+    await client.end();
+  }
 }
 
 /** Where a run of this demo stands and its files are, below the stack's data folder. */

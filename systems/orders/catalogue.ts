@@ -1,4 +1,4 @@
-/** The project's own small shops (`catalogue/*.yaml`), as rows of the sandbox. */
+/** The project's own small shops (`catalogue/*.yaml`), as rows of the sandbox; and orders drawn from a seed in the same form (`drawn.ts`). */
 import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';
 import { z } from 'zod';
@@ -64,6 +64,15 @@ const orderFile = z.array(
 );
 const couponFile = z.array(z.strictObject({ template: z.string(), title: z.string(), amount: fen, threshold: fen.optional(), remaining: z.int().min(0) }));
 
+/** The catalogue's files, parsed. */
+export interface Catalogue {
+  readonly products: z.output<typeof productFile>;
+  readonly customers: z.output<typeof customerFile>;
+  readonly orders: z.output<typeof orderFile>;
+  readonly coupons: z.output<typeof couponFile>;
+}
+export type OrderEntry = Catalogue['orders'][number];
+
 /** Shops whose platform tells each line's share of the discounts. */
 const sharesTold = new Set(['mingxi']);
 
@@ -82,12 +91,7 @@ function discountShares(lines: readonly { readonly listTotal: Money }[], discoun
 
 type Products = ReadonlyMap<string, z.output<typeof productFile>[number]>;
 
-function orderOf(
-  entry: z.output<typeof orderFile>[number],
-  products: Products,
-  addresses: ReadonlyMap<string, ShopOrder['address']>,
-  asOf: Instant,
-): ShopOrder {
+function orderOf(entry: OrderEntry, products: Products, addresses: ReadonlyMap<string, ShopOrder['address']>, asOf: Instant): ShopOrder {
   const { order: orderId, shop, status, promotion, coupon, points, freight } = entry;
   const address = addresses.get(`${shop}/${entry.customer}`);
   if (!address) throw new Error(`order ${orderId}: no customer ${entry.customer} in ${shop}`);
@@ -158,20 +162,24 @@ function orderOf(
   };
 }
 
-/** The shops as of a day: the same day gives the same shops. */
-export async function ownShops(asOf: Instant): Promise<ShopData> {
-  const [productEntries, customerEntries, orderEntries, couponEntries] = await Promise.all([
+export async function readCatalogue(): Promise<Catalogue> {
+  const [products, customers, orders, coupons] = await Promise.all([
     read('products', productFile),
     read('customers', customerFile),
     read('orders', orderFile),
     read('coupons', couponFile),
   ]);
+  return { products, customers, orders, coupons };
+}
+
+/** A catalogue as a shop's rows, as of a day: the same day gives the same rows. */
+export function shopOf(source: string, { products: productEntries, customers, orders, coupons }: Catalogue, asOf: Instant): ShopData {
   const products = new Map(productEntries.flatMap((product) => Object.keys(product.variants).map((sku) => [sku, product])));
-  const addressOf = ({ province, city, district, street }: z.output<typeof customerFile>[number]) => ({ country: '中国', province, city, district, street });
-  const addresses = new Map(customerEntries.map((customer) => [`${customer.shop}/${customer.account}`, addressOf(customer)]));
+  const addressOf = ({ province, city, district, street }: Catalogue['customers'][number]) => ({ country: '中国', province, city, district, street });
+  const addresses = new Map(customers.map((customer) => [`${customer.shop}/${customer.account}`, addressOf(customer)]));
   return shopData.parse({
-    source: 'own',
-    customers: customerEntries.map((customer) => {
+    source,
+    customers: customers.map((customer) => {
       const { shop, account, name, phone, email, wechat, language, tier, birthday, marketing } = customer;
       return {
         customer: pseudonym(shop, account),
@@ -197,8 +205,8 @@ export async function ownShops(asOf: Instant): Promise<ShopData> {
         onHand: stock,
       })),
     ),
-    orders: orderEntries.map((entry) => orderOf(entry, products, addresses, asOf)),
-    templates: couponEntries.map(({ template, title, amount, threshold, remaining }) => ({
+    orders: orders.map((entry) => orderOf(entry, products, addresses, asOf)),
+    templates: coupons.map(({ template, title, amount, threshold, remaining }) => ({
       template,
       title,
       amount: cny(amount),
@@ -207,3 +215,6 @@ export async function ownShops(asOf: Instant): Promise<ShopData> {
     })),
   });
 }
+
+/** The shops as they come with the project. */
+export const ownShops = async (asOf: Instant): Promise<ShopData> => shopOf('own', await readCatalogue(), asOf);

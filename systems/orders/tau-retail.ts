@@ -1,7 +1,7 @@
 /**
  * The made-up shop of tau-bench (orders.json, products.json, users.json) as rows of ours. Ids are kept; the line id is the position, since some orders
- * repeat an item; prices are turned into cents digit by digit. What the source does not say is drawn from a seed: when things were paid and signed for, and
- * how many of an available variant there are.
+ * repeat an item; prices are turned into cents digit by digit. What the source does not say is drawn from a seed: when things were paid and signed for, how many
+ * of an available variant there are, which orders were invoiced, and which have freight insurance.
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -103,6 +103,11 @@ function orderOf(order: z.output<typeof tauOrder>, users: TauFiles['users'], { s
   // Delivered goods were signed for within the last twelve days, so that most are inside the seven days of a return without a reason and some are not.
   const signedAt = plus(asOf, -Math.floor(drawn(seed, orderId, 'signed') * 12 * day));
   const placedAt = plus(status === 'pending' ? asOf : signedAt, -Math.floor((status === 'pending' ? 1 : 2 + 4 * drawn(seed, orderId, 'placed')) * day));
+  const total = sum(
+    lines.map((line) => line.listTotal),
+    'USD',
+  );
+  const invoiced = drawn(seed, orderId, 'invoiced') < 0.25;
   const of = (type: 'payment' | 'refund') => history.filter((entry) => entry.transaction_type === type);
   return {
     orderId,
@@ -115,11 +120,11 @@ function orderOf(order: z.output<typeof tauOrder>, users: TauFiles['users'], { s
     ...(status === 'delivered' ? { signedAt } : {}),
     lines,
     discounts: [],
-    freight: { paid: money(0, 'USD'), returnInsured: false },
-    total: sum(
-      lines.map((line) => line.listTotal),
-      'USD',
-    ),
+    freight: { paid: money(0, 'USD'), returnInsured: drawn(seed, orderId, 'insured') < 0.15 },
+    total,
+    ...(invoiced
+      ? { invoice: { invoiceNo: `INV-${orderId}`, title: `${user.name.first_name} ${user.name.last_name}`, amount: total, issuedAt: placedAt } }
+      : {}),
     trackingNos: order.fulfillments.flatMap((fulfillment) => fulfillment.tracking_id),
     address: addressOf(order.address),
     payments: of('payment').map(({ payment_method_id: paymentId, amount }) => {

@@ -243,6 +243,18 @@ export const warehouseSandbox = defineSandbox({
       },
     }),
     route({
+      method: 'post',
+      path: 'acts/vanish',
+      title: 'A count: goods that were set aside are not there after all. The reservation no longer stands, and nothing of it is in stock',
+      body: z.object({ reservationId: idSchema }),
+      result: z.object({ changed: z.boolean() }),
+      run: async ({ body }, { sql }) => {
+        const lines = await endReservation(sql, body.reservationId, 'released');
+        if (lines) await take(sql, lines, 'remove');
+        return { changed: lines !== undefined };
+      },
+    }),
+    route({
       method: 'put',
       path: 'acts/stock',
       title: 'A count: what is really there of some goods; never below what is reserved',

@@ -428,6 +428,22 @@ describe('the impossible is refused', () => {
     expect(await stockOf('QF-MON-27')).toMatchObject({ reserved: 1 });
   });
 
+  test('goods that were set aside and are not there after all cannot be sent, and are no longer in stock; a count that is repeated changes nothing', async () => {
+    const c = newCase();
+    const sku = 'MX-MUG-ASH';
+    const before = await stockOf(sku);
+    const reserved = await world.call('warehouse', 'reserve', `${c}/reserve`, { caseRef: c, lines: [{ sku, quantity: 2 }] });
+    const reservationId = reserved.ok ? reserved.result.reservationId : '';
+    expect((await world.http('POST', 'warehouse/acts/vanish', { reservationId })).body).toEqual({ changed: true });
+    expect((await world.http('POST', 'warehouse/acts/vanish', { reservationId })).body).toEqual({ changed: false });
+    expect(await stockOf(sku)).toMatchObject({ onHand: (before?.onHand ?? 0) - 2, reserved: before?.reserved });
+    const lines = [{ sku, quantity: 1 }];
+    expect(await world.call('warehouse', 'dispatch', `${c}/dispatch`, { caseRef: c, orderId: 'MX-2007', reservationId, lines })).toEqual({
+      ok: false,
+      error: 'outOfStock',
+    });
+  });
+
   test('a dispatch takes at most what its reservation holds; recalled, its goods are there again and the reservation is not', async () => {
     const c = newCase();
     const sku = 'MX-TWL-3';
