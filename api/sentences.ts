@@ -508,13 +508,11 @@ export function sentence(reader: Reader, row: TimelineFact): string {
       return pick(reader, `${who}上传了${what}`, `${who} uploaded ${what}`);
     }
     case 'linkMade':
-      return data['by'] === 'message'
-        ? pick(reader, '随消息给客户发了案件链接', 'A link to the case was made, to go out with a message')
-        : pick(
-            reader,
-            `${who}生成了客户链接，有效至 ${moment(reader, data['until'])}`,
-            `${who} made a link for the customer, which holds until ${moment(reader, data['until'])}`,
-          );
+      return pick(
+        reader,
+        `${who}生成了客户链接，有效至 ${moment(reader, data['until'])}`,
+        `${who} made a link for the customer, which holds until ${moment(reader, data['until'])}`,
+      );
     case 'linkRevoked':
       return pick(reader, `${who}停用了客户链接`, `${who} withdrew a customer’s link`);
     case 'started':

@@ -129,7 +129,8 @@ export async function makeLink(tx: Sql, { caseId, madeBy, language, expiresAt }:
     language,
     expiresAt,
   ]);
-  await note(tx, caseId, `link:${id}`, 'linkMade', { link: id, by: madeBy, until: expiresAt });
+  // What a message carries is told with it.
+  if (madeBy !== 'message') await note(tx, caseId, `link:${id}`, 'linkMade', { link: id, by: madeBy, until: expiresAt });
   return link(rows[0] ?? raise(`link ${id} was not inserted`));
 }
 

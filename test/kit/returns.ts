@@ -345,7 +345,9 @@ export function returnsOf(kit: Kit, now: () => Promise<number>) {
     return rows.flatMap(({ message, data }) =>
       locales.flatMap((locale) => {
         try {
-          return renderMessage(process, message, data as Record<string, unknown>, locale).text === '' ? [`${message}: empty`] : [];
+          return renderMessage(process, message, data as Record<string, unknown>, locale, {}, 'https://service.example.cn/c/x').text === ''
+            ? [`${message}: empty`]
+            : [];
         } catch (error) {
           return [String(error)];
         }

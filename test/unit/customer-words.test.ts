@@ -23,7 +23,9 @@ describe.each([...processes])('%s', (name, { declaration }) => {
       const reader = readerOf({ process: name, shop: '' }, { processes, systems }, language);
       return forms.flatMap(([of, form]) =>
         (answerings(form) ?? []).flatMap(({ fixed, questions }) => [
-          ...Object.entries(fixed).flatMap(([field, code]) => (wordOf(reader, String(code), field) === undefined ? [`${language} ${of}: ${field}.${code}`] : [])),
+          ...Object.entries(fixed).flatMap(([field, code]) =>
+            wordOf(reader, String(code), field) === undefined ? [`${language} ${of}: ${field}.${code}`] : [],
+          ),
           ...questions.flatMap((question) => [
             // A single question is what its title asks.
             ...(questions.length > 1 && wordOf(reader, `${question.name}:`) === undefined ? [`${language} ${of}: ${question.name}:`] : []),

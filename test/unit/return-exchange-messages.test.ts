@@ -10,6 +10,7 @@ const found = (await loadProcesses()).get('return-exchange');
 if (found === undefined) throw new Error('return-exchange is not registered');
 const process: RegisteredProcess = found;
 const until = '2026-11-08T15:59:59.999Z';
+const link = 'https://service.example.cn/c/x';
 
 /** A value of every kind that data can have. */
 const samples: Record<string, unknown> = {
@@ -31,7 +32,7 @@ describe('the messages of a return', () => {
     '%s is told in %s, with nothing left open',
     (name, locale) => {
       const data = Object.fromEntries(Object.entries(texts.messages[name]?.data ?? {}).map(([key, kind]) => [key, samples[kind]]));
-      const { text, to, kind } = renderMessage(process, name, data, locale);
+      const { text, to, kind } = renderMessage(process, name, data, locale, {}, link);
       expect(text).not.toMatch(/[{}]|undefined|null|NaN/);
       expect(text.length).toBeGreaterThan(10);
       expect({ to, kind }).toEqual({ to: internal[name] ?? 'customer', kind: 'transactional' });
@@ -68,10 +69,12 @@ describe('the messages of a return', () => {
 describe('rendering', () => {
   test('writes money, moments and lists as the reader does, moments in China’s time', () => {
     const data = { order: 'W1', what: ['photo', 'orderNumber'], until };
-    expect(renderMessage(process, 'evidenceAsked', data, 'zh-CN').text).toBe(
-      '订单 W1 的申请还需要您补充：照片和订单号。请在 2026年11月8日 23:59 前上传，我们收到后马上继续处理。',
+    expect(renderMessage(process, 'evidenceAsked', data, 'zh-CN', {}, link).text).toBe(
+      '订单 W1 的申请还需要您补充：照片和订单号。请在 2026年11月8日 23:59 前在此上传，我们收到后马上继续处理：https://service.example.cn/c/x',
     );
-    expect(renderMessage(process, 'evidenceAsked', data, 'en').text).toContain('photos and the order number. Please upload it by November 8, 2026 at 11:59');
+    expect(renderMessage(process, 'evidenceAsked', data, 'en', {}, link).text).toContain(
+      'photos and the order number. Please upload it by November 8, 2026 at 11:59',
+    );
     expect(instantText(parseInstant('2026-11-08T16:00:00Z'), 'zh-CN')).toBe('2026年11月9日 00:00');
   });
 

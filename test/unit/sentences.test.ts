@@ -219,7 +219,6 @@ const said: readonly (readonly [row: TimelineFact, zh: string, en: string])[] = 
     '李雷生成了客户链接，有效至 2026年11月24日 10:00',
     '李雷 made a link for the customer, which holds until November 24, 2026 at 10:00 AM',
   ],
-  [row('linkMade', { link: 'l', by: 'message', until: at }), '随消息给客户发了案件链接', 'A link to the case was made, to go out with a message'],
   [row('linkRevoked', { link: 'l', by: 'li' }), '李雷停用了客户链接', '李雷 withdrew a customer’s link'],
   [row('started', { case: 'return-exchange.W2.r2' }), '开立了关联案件“退换货”', 'A case "Return or exchange" was opened for this one'],
   [row('withdrawAsked', { by: 'li', reason: 'changedMind' }), '李雷要求撤回：客户改变主意', '李雷 asked for its withdrawal: the customer changed their mind'],
