@@ -61,7 +61,7 @@ const newId = (prefix: string): string => `${prefix}-${++count}`;
 const line = (n: number, bought: number, returned = 0) => ({ line: n, bought, returned });
 const asked = (n: number, bought: number, quantity: number, returned = 0) => ({ ...line(n, bought, returned), quantity });
 
-describe('units of an order', () => {
+describe('units of an order (EF8)', () => {
   /** What one case does: asks for units of each of two lines, then uses some of what it got, lets it go, or hears that somebody else refunded it. */
   const story = fc.record({
     wants: fc.tuple(fc.integer({ min: 0, max: 3 }), fc.integer({ min: 0, max: 3 })).filter(([a, b]) => a + b > 0),
