@@ -44,6 +44,9 @@ const stateOnly = 'state';
 /** One lock for whoever inserts an event and whoever inserts its correlation: without it both could miss the other's row (each sees only what is committed). */
 const lockKey = (tx: Sql, source: string, key: string) => tx.query('select pg_advisory_xact_lock(hashtextextended($1, 1))', [`${source}|${key}`]);
 
+/** How many events a case has been sent; what never enters it does not count. */
+const taken = (of: string): string => `(select count(*)::int from inbox where case_id = ${of} and kind = 'event' and became is distinct from '${stateOnly}')`;
+
 /**
  * Stores an arrival once and finds its case. The same id with the same body is a duplicate, and so is the same body about the same thing outside under another
  * id; the same id with another body is refused.
@@ -70,23 +73,28 @@ export async function storeInbound(tx: Sql, arrival: Arrival): Promise<Stored> {
     ]);
     if (told.rows[0]) return repeated(told.rows[0], hash);
   }
-  // Held: the case cannot close between this look and the insert, so nothing arrives unseen behind its last record.
-  const open = caseId === undefined ? undefined : arrival.limit === undefined ? await heldOpen(tx, caseId) : await lockedOpen(tx, caseId);
-  // What never enters the case does not count.
-  if (caseId !== undefined && arrival.kind === 'event' && arrival.limit !== undefined && settled === undefined) {
-    const { rows } = await tx.query<{ n: number }>(
-      `select count(*)::int as n from inbox where case_id = $1 and kind = 'event' and became is distinct from $2`,
-      [caseId, stateOnly],
-    );
-    if ((rows[0]?.n ?? 0) >= arrival.limit) {
-      const before = await findArrival(tx, source, eventId);
-      return before ? repeated(before, hash) : { status: 'tooMany', caseId };
-    }
+  const counted = caseId !== undefined && arrival.kind === 'event' && settled === undefined ? arrival.limit : undefined;
+  /** Here before (whoever inserted it has committed, or we would still wait), or its case is full. */
+  const refused = async (): Promise<Stored> => {
+    const before = await findArrival(tx, source, eventId);
+    if (before) return repeated(before, hash);
+    if (caseId === undefined || counted === undefined) throw new Error(`inbox row ${source} ${eventId} neither inserted nor found`);
+    return { status: 'tooMany', caseId };
+  };
+  if (caseId !== undefined && counted !== undefined) {
+    // Looked at before the case is locked: what comes to a full one holds up nobody.
+    const { rows } = await tx.query<{ n: number }>(`select ${taken('$1')} as n`, [caseId]);
+    if ((rows[0]?.n ?? 0) >= counted) return refused();
+    // One at a time: two at once would both find room for the last one.
+    await lockCase(tx, caseId);
   }
+  // Held: the case cannot close between this look and the insert, so nothing arrives unseen behind its last record.
+  const open = caseId === undefined ? undefined : await heldOpen(tx, caseId);
   const became = settled ?? (open === false ? 'late' : null);
   const inserted = await tx.query<{ id: number }>(
     `insert into inbox (source, event_id, body_hash, kind, name, correlation_key, case_id, body, at, became, state)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict (source, event_id) do nothing returning id`,
+     select $1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9::timestamptz, $10, $11 where $12::int is null or ${taken('$7')} < $12
+     on conflict (source, event_id) do nothing returning id`,
     [
       source,
       eventId,
@@ -99,23 +107,16 @@ export async function storeInbound(tx: Sql, arrival: Arrival): Promise<Stored> {
       arrival.at,
       became,
       arrival.state ?? null,
+      counted ?? null,
     ],
   );
   const [fresh] = inserted.rows;
-  if (fresh === undefined) {
-    // Here before: whoever inserted it has committed, or we would still wait.
-    const before = await findArrival(tx, source, eventId);
-    if (before) return repeated(before, hash);
-    throw new Error(`inbox row ${source} ${eventId} neither inserted nor found`);
-  }
+  if (fresh === undefined) return refused();
   // A state that the case does not wait for has its own line in the timeline.
   if (caseId !== undefined && arrival.kind === 'event' && settled === undefined)
     await note(tx, caseId, `inbox:${fresh.id}`, 'event', { event: name, ...(open === false ? { late: true } : {}) });
   return { status: 'stored', id: fresh.id, ...(caseId === undefined ? {} : { caseId }), ...(became === null ? {} : { became }) };
 }
-
-/** Those that a limit counts come one at a time: two at once would both find room for the last one. */
-const lockedOpen = async (tx: Sql, id: CaseId): Promise<boolean> => (await lockCase(tx, id)).status === 'open';
 
 const findArrival = async (tx: Sql, source: string, eventId: string): Promise<Row | undefined> =>
   (await tx.query<Row>(`select ${known} from inbox where source = $1 and event_id = $2`, [source, eventId])).rows[0];
