@@ -175,7 +175,8 @@ export async function listCases(
        where ${everywhere ? 'true' : 'i.shop = shops.shop'} and (i.opened_at, i.id) < ($2::timestamptz, $3)
          and ($5::text is null or i.process = $5) and ($6::text is null or i.status = $6) and ($7::text is null or i.stage = $7)
          and ($8::text is null or i.customer = $8) and ($9::text is null or i.order_id = $9)
-         and ($10::boolean is null or exists (select 1 from clocks k where k.case_id = i.id and k.status = 'broken') = $10)
+         -- A limit keeps it a look by the primary key for each case of the page: as a mere "exists" the clocks of all cases would be read into a hash.
+         and ($10::boolean is null or (select count(*) > 0 from (select 1 from clocks k where k.case_id = i.id and k.status = 'broken' limit 1) b) = $10)
        order by i.opened_at desc, i.id desc limit $4
      ) c order by c.opened_at desc, c.id desc limit $4`,
     [
