@@ -41,6 +41,7 @@ interface Asked {
   readonly evidence?: readonly string[];
   readonly received?: object;
 }
+type RefundState = 'accepted' | 'arrived' | 'failed';
 export type Remedy = 'refund' | 'refundOnly' | 'exchange' | 'reissue';
 
 const address = { country: '中国', province: '浙江', city: '杭州', street: '1' };
@@ -268,8 +269,10 @@ export function returnsOf(kit: Kit, now: () => Promise<number>) {
   const reject = (unitId: string) => ({ unitId, verdict: 'reject', cause: 'customer' });
   const inspect = (of: CaseId, units: readonly object[]) => decide(of, 'inspect', { units }, 'zhao', 'quality');
 
-  async function refundState(of: CaseId, state: 'accepted' | 'arrived' | 'failed', path = 'money/p1/route-1/refund'): Promise<void> {
-    const refundId = String((await answerOf(of, path))['refundId']);
+  const refundState = async (of: CaseId, state: RefundState, path = 'money/p1/route-1/refund'): Promise<void> =>
+    bank(String((await answerOf(of, path))['refundId']), state);
+  /** The payment system reports of a refund. */
+  async function bank(refundId: string, state: RefundState): Promise<void> {
     if (state !== 'accepted') await act('finance', state === 'arrived' ? 'settle' : 'fail', { refundId });
     const body = { refundId, state, at: instant(await now()) };
     await say({ source: 'finance.refundState', name: 'finance.refundState', correlationKey: refundId, body });
@@ -379,6 +382,7 @@ export function returnsOf(kit: Kit, now: () => Promise<number>) {
     reject,
     inspect,
     refundState,
+    bank,
     link,
     sent,
     stock,
