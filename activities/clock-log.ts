@@ -5,6 +5,7 @@ import { queueMessage } from '../db/messages.ts';
 import { inTransaction, type Sql } from '../db/pool.ts';
 import { escalateTasks } from '../db/tasks.ts';
 import { note } from '../db/timeline.ts';
+import { clockOf } from '../policies/lookup.ts';
 import type { PolicyValues } from '../policies/schema.ts';
 import type { CaseId } from '../values/ids.ts';
 import { instant, later, plus, type Instant } from '../values/instant.ts';
@@ -232,7 +233,7 @@ export async function clockDue(engine: Engine, caseId: CaseId, clock: string): P
         path: `${key}:${role}`,
         message: action.kind === 'warn' ? 'kit.clockWarned' : 'kit.clockEscalated',
         to: role,
-        data: { case: caseId, clock, deadline: state.deadline, percent: action.percent },
+        data: { case: caseId, clock: clockOf(policy, row.policy_clock).title, deadline: state.deadline, percent: action.percent },
       });
     return write(tx, caseId, [computed(policy, row, log, now, action.covers)]);
   });

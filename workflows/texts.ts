@@ -23,6 +23,8 @@ const codeTexts = z.record(z.string(), texts);
 const kinds = {
   text: z.string().min(1).max(300),
   code: z.string(),
+  /** A title that the data itself brings in both languages: a clock's, from the policy. */
+  title: z.union([texts, z.string().min(1).max(300)]),
   codes: z.array(z.string()).min(1),
   money: moneySchema,
   instant: instantSchema,
@@ -205,6 +207,10 @@ function shown(process: RegisteredProcess, kind: Kind, value: unknown, locale: L
   switch (kind) {
     case 'text':
       return kinds.text.parse(value);
+    case 'title': {
+      const title = kinds.title.parse(value);
+      return typeof title === 'string' ? title : title[languageOf(locale)];
+    }
     case 'code':
       return codeText(process, kinds.code.parse(value), locale);
     case 'codes':

@@ -159,8 +159,17 @@ const said: readonly (readonly [row: TimelineFact, zh: string, en: string])[] = 
   ],
   [
     row('told', { message: 'kit.caseBroken', to: 'ops' }, { message: { data: { case: 'return-exchange.W1.r1' }, status: 'failed', sentAt: null } }),
-    '告知运维：“案例 return-exchange.W1.r1 无法继续，请在 Temporal 界面检查其运行。”（未送达）',
+    '告知运维：“案件 return-exchange.W1.r1 无法继续，请在 Temporal 界面检查其运行。”（未送达）',
     'Told the operations team: "Case return-exchange.W1.r1 cannot go on. Look at its run in the Temporal UI." (could not be delivered)',
+  ],
+  [
+    row(
+      'told',
+      { message: 'kit.clockEscalated', to: 'manager' },
+      { message: { data: { case: 'c', clock: policy.clocks['T10']?.title, deadline: at, percent: 100 }, status: 'queued', sentAt: null } },
+    ),
+    '告知客服经理：“案件 c 的时限（退款申请处理）已超时（截止 2026年11月24日 10:00），请接手处理。”（待发送）',
+    'Told the manager: "Case c: a clock (Refund request decided) broke its deadline November 24, 2026 at 10:00 AM. Please take over." (waits to be sent)',
   ],
   [
     row('clock', { clock: 'handle', policyClock: 'T10', command: 'start', status: 'running', deadline: at, provisional: true }),
