@@ -40,7 +40,7 @@ beforeAll(async () => {
 });
 afterAll(() => kit.stop());
 
-test('the happy path of a return takes at most 60 events of history and 20 state transitions', async () => {
+test('the happy path of a return takes at most 60 events of history, 20 state transitions, and 8 statements a transaction', async () => {
   const r = returnsOf(kit, () => Promise.resolve(Date.now()));
   const ids: CaseId[] = [];
   const sql = await statements(async () => {
@@ -67,4 +67,6 @@ test('the happy path of a return takes at most 60 events of history and 20 state
   );
   expect(events).toBeLessThanOrEqual(60);
   expect(transitions).toBeLessThanOrEqual(20);
+  // `begin` and `commit` among them.
+  expect(sql.all / sql.transactions).toBeLessThanOrEqual(8);
 });
