@@ -1,7 +1,7 @@
 /** A decision that is committed, and then processes of the whole stack are killed with `kill -9`: it reaches its case within a minute, with nobody's help. */
 import { spawnSync } from 'node:child_process';
 import { resolve } from 'node:path';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { until } from '../stack/until.ts';
 import { wholeStack, type WholeStack } from '../stack/whole.ts';
 import { say } from './progress.ts';
@@ -43,6 +43,8 @@ const pidOf = (victim: Victim): number => {
   return pid;
 };
 const signal = (victims: readonly Victim[], name: NodeJS.Signals): void => victims.forEach((victim) => process.kill(pidOf(victim), name));
+// One that a failed test left stopped would fail the next one too.
+afterEach(() => signal(['temporal', 'worker'], 'SIGCONT'));
 
 /** A return of one mug whose review is open. */
 async function asked(requestId: string): Promise<{ id: string; task: string }> {
