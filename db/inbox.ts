@@ -271,14 +271,14 @@ export async function markDelivered(tx: Sql, ids: readonly string[]): Promise<vo
   await tx.query('update inbox set delivered_at = now() where id = any($1::bigint[])', [ids]);
 }
 
-/** Open, started cases that have something undelivered for longer than `again` milliseconds: the sweep's work list. */
-export async function casesToDeliver(sql: Sql, again: number, limit: number): Promise<CaseId[]> {
+/** Open, started cases that have something undelivered for longer than `grace` milliseconds, or delivered without a mark for longer than `again`: the sweep's work list. */
+export async function casesToDeliver(sql: Sql, again: number, grace: number, limit: number): Promise<CaseId[]> {
   const { rows } = await sql.query<{ case_id: CaseId }>(
     `select i.case_id from inbox i join cases c on c.id = i.case_id
      where i.seen_at is null and i.became is null and c.status = 'open' and c.started_at is not null
-       and coalesce(i.delivered_at, i.received_at) < now() - $1 * interval '1 millisecond'
-     group by i.case_id order by min(i.id) limit $2`,
-    [again, limit],
+       and case when i.delivered_at is null then i.received_at < now() - $2 * interval '1 millisecond' else i.delivered_at < now() - $1 * interval '1 millisecond' end
+     group by i.case_id order by min(i.id) limit $3`,
+    [again, grace, limit],
   );
   return rows.map((r) => r.case_id);
 }

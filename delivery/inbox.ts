@@ -35,11 +35,11 @@ const signalInbox = (pool: Pool, temporal: Client, of: CaseId, again: number): P
     return 'delivered';
   });
 
-/** Redelivers what has waited too long. How many cases were signalled; throws, once the others have been, when one cannot be. */
-export async function redeliver(pool: Pool, temporal: Client, again = redeliverAfter): Promise<number> {
+/** Redelivers what has waited too long: `grace` milliseconds where it never was delivered, `again` where its mark did not come back. How many cases were signalled; throws, once the others have been, when one cannot be. */
+export async function redeliver(pool: Pool, temporal: Client, again = redeliverAfter, grace = again): Promise<number> {
   let delivered = 0;
   const refused: unknown[] = [];
-  for (const id of await casesToDeliver(pool, again, 200)) {
+  for (const id of await casesToDeliver(pool, again, grace, 200)) {
     try {
       if ((await signalInbox(pool, temporal, id, again)) === 'delivered') delivered += 1;
     } catch (error) {

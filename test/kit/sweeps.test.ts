@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { idOf, openCase } from '../../db/cases.ts';
 import { unclaimedSince } from '../../db/inbox.ts';
 import { inTransaction, type Sql } from '../../db/pool.ts';
+import { casesToDeliver } from '../../db/inbox.ts';
 import { redeliver } from '../../delivery/inbox.ts';
 import { startUnstarted } from '../../delivery/start.ts';
 import { loadPolicy } from '../../policies/load.ts';
@@ -178,6 +179,19 @@ describe('a message that was not delivered', () => {
       () => kit.rows<{ n: number }>('select count(*)::int as n from inbox where case_id = $1 and seen_at is not null', id),
       (rows) => rows[0]?.n === 1,
     );
+  });
+
+  test('is brought after its grace; one that was delivered and not marked waits longer, lest a slow worker gets all twice', async () => {
+    const id = await open('rounds');
+    await kit.opened(id, 'round-1/decide');
+    await kit.commitDecision(id, 'round-1/decide', { answer: 'yes' });
+    const waiting = (again: number, grace: number) => casesToDeliver(kit.pool, again, grace, 10_000);
+    expect(await waiting(0, 3_600_000)).not.toContain(id);
+    expect(await waiting(3_600_000, 0)).toContain(id);
+    await kit.pool.query('update inbox set delivered_at = now() where case_id = $1', [id]);
+    expect(await waiting(3_600_000, 0)).not.toContain(id);
+    expect(await waiting(0, 3_600_000)).toContain(id);
+    expect(await redeliver(kit.pool, kit.temporal, 0)).toBeGreaterThan(0);
   });
 });
 
