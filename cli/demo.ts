@@ -5,9 +5,12 @@ import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
+import { branches } from './demo/branches.ts';
 import { Journal } from './demo/journal.ts';
 import { Progress, readRun, statusText, type RunState } from './demo/progress.ts';
-import { runFiles, runReturns } from './demo/returns.ts';
+import { oneOrder } from './demo/one-order.ts';
+import { returns } from './demo/returns.ts';
+import { runDemo, runFiles } from './demo/run.ts';
 import { startOwn, stateIfUp, stopOwn } from './demo/stack.ts';
 import { readTauFolder } from './import.ts';
 import { isRunning, refTo } from './stack/processes.ts';
@@ -15,20 +18,23 @@ import { isRunning, refTo } from './stack/processes.ts';
 export const help = `npm run demo -- DEMO [options]
 
 Demos:
-  returns   A return for every delivered order: requested, reviewed, sent, received, inspected, approved, refunded, by customers, agents, warehouse, quality,
-            supervisors, managers and finance who act over HTTP; with withdrawals, missing evidence, failed inspections, refused approvals, refunds that fail.
+  returns     A return for every order, so that every way is gone that a return can go (${branches.length} of them, at least 5 times each from 300 cases on): the four
+              remedies, one parcel or several, what is lost, late, wrong or nobody's, new goods that are gone, differences, approvals, refunds that
+              fail, withdrawals and platforms at every stage. Customers, agents, warehouse, quality, supervisors, managers, finance and carriers act over HTTP.
+  one-order   So many cases at one order at once, that ask for more units than were bought: in the end its units and its money are exactly those of
+              the order, to the cent, its freight is refunded once, and who came too late is told so.
 
 It starts a stack of its own on policies/demo.yaml (days become seconds), prints outcomes and amounts, and ends with an audit of every ledger:
   N cases: 0 lost, 0 doubled, 0 above paid, 0 stuck      (exit code 1 when a number is not 0, and the cases are named)
 
-  --source SOURCE    own: the shops that the project ships; tau-retail: 373 delivered orders in FOLDER     (own)
+  --source SOURCE    of returns: own: orders drawn from the goods of the own shops; tau-retail: 373 delivered orders in FOLDER     (own)
   --folder FOLDER    orders.json, users.json and products.json of tau-retail             (../shared/data/tau-retail)
-  --cases N          how many cases; more than there are delivered orders is all of them                 (all)
-  --seed N           draws what each case does, and the kills                                              (1)
+  --cases N          how many cases              (returns: 500 of own, all of tau-retail; one-order: 64)
+  --seed N           draws the orders, what each case does, and the kills                                  (1)
   --kill             kills worker, API and Temporal by kill -9 while the cases run
   --kills N          how many times                                                                       (10)
-  --concurrency N    cases at once                                                                        (48)
-  --data FOLDER      where its stack keeps everything                                 (.data/demo-SOURCE-SEED)
+  --concurrency N    cases at once                                         (returns: 96; one-order: all)
+  --data FOLDER      where its stack keeps everything             (.data/demo-SOURCE-SEED, .data/demo-one-order-SEED)
                      One that runs there already is used and left running; start it with --policy policies/demo.yaml
   --detach           run in the background
   --status           how far the run is that these options name
@@ -43,8 +49,9 @@ const whole = (least: number, most: number, flag: string) =>
     .max(most, `--${flag} is at most ${most}`);
 
 const optionsSchema = z.object({
-  demo: z.literal('returns', {
-    error: (issue) => (issue.input === undefined ? 'Name a demo: returns.' : `There is no demo ${JSON.stringify(issue.input)}; there is: returns.`),
+  demo: z.enum(['returns', 'one-order'], {
+    error: (issue) =>
+      issue.input === undefined ? 'Name a demo: returns or one-order.' : `There is no demo ${JSON.stringify(issue.input)}; there are returns and one-order.`,
   }),
   source: z.enum(['own', 'tau-retail'], { error: '--source is own or tau-retail' }).default('own'),
   folder: z.string().default('../shared/data/tau-retail'),
@@ -53,11 +60,11 @@ const optionsSchema = z.object({
   kill: z.boolean().default(false),
   // Every kind at least once.
   kills: whole(3, 1000, 'kills').default(10),
-  concurrency: whole(1, 500, 'concurrency').default(48),
+  concurrency: whole(1, 500, 'concurrency').optional(),
   data: z.string().optional(),
 });
-/** Orders of the own shops that are drawn unless told otherwise. */
-const usualCases = 500;
+/** What holds where nothing was said. */
+const usual = { ofOwn: 500, atOneOrder: 64, atOnce: 96 } as const;
 export type DemoOptions = z.output<typeof optionsSchema>;
 
 /** Reads the command line; throws an Error that says what does not fit. */
@@ -92,7 +99,9 @@ export function readArguments(argv: readonly string[]): { readonly options: Demo
   return { options: parsed.data, mode: status ? 'status' : detach ? 'detach' : resume ? 'resume' : 'run' };
 }
 
-const folderOf = ({ data, source, seed }: DemoOptions): string => resolve(data ?? `.data/demo-${source}-${seed}`);
+/** The run's name: the same demo of the same source and seed is the same run. */
+const nameOf = ({ demo, source, seed }: DemoOptions): string => (demo === 'returns' ? `returns-${source}-${seed}` : `one-order-${seed}`);
+const folderOf = ({ demo, data, source, seed }: DemoOptions): string => resolve(data ?? `.data/demo-${demo === 'returns' ? source : demo}-${seed}`);
 
 async function main(argv: readonly string[]): Promise<number> {
   const { options, mode } = readArguments(argv);
@@ -101,7 +110,7 @@ async function main(argv: readonly string[]): Promise<number> {
     return 0;
   }
   const folder = folderOf(options);
-  const files = runFiles(folder, options.source, options.seed);
+  const files = runFiles(folder, nameOf(options));
   const before = readRun(files.state);
   if (mode === 'status') {
     console.log(before === undefined ? `No such run: ${files.state} is not there.` : statusText(before, Date.now()));
@@ -144,7 +153,7 @@ async function run(options: DemoOptions, folder: string, before: RunState | unde
   const running = stateIfUp(folder);
   // Ours to end is what we start, or started before we were interrupted.
   const own = before?.own ?? running === undefined;
-  const tauRetail = options.source === 'tau-retail' ? await readTauFolder(resolve(options.folder)) : undefined;
+  const tauRetail = options.demo === 'returns' && options.source === 'tau-retail' ? await readTauFolder(resolve(options.folder)) : undefined;
   const self = refTo(process.pid);
   if (self === undefined) throw new Error('This process cannot be told from others: is /proc mounted?');
 
@@ -155,7 +164,7 @@ async function run(options: DemoOptions, folder: string, before: RunState | unde
       stopping.abort(new Error('Interrupted. Go on with --resume.'));
     });
   }
-  const files = runFiles(folder, options.source, options.seed);
+  const files = runFiles(folder, nameOf(options));
   const progress = new Progress(files.state, {
     options: Object.fromEntries(Object.entries(options).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]))),
     own,
@@ -172,8 +181,12 @@ async function run(options: DemoOptions, folder: string, before: RunState | unde
   try {
     const say = (line: string): void => progress.say(line);
     const stack = running ?? (await startOwn(folder, say, stopping.signal));
-    const { lines, ok } = await runReturns(
-      { ...options, cases: options.cases ?? (tauRetail ? Infinity : usualCases), folder, files: tauRetail, kills: options.kill ? options.kills : 0, own },
+    const { demo, seed, kill, kills } = options;
+    const cases = options.cases ?? (demo === 'one-order' ? usual.atOneOrder : tauRetail ? undefined : usual.ofOwn);
+    const concurrency = options.concurrency ?? (demo === 'one-order' ? (cases ?? usual.atOneOrder) : usual.atOnce);
+    const { lines, ok } = await runDemo(
+      demo === 'one-order' ? oneOrder({ seed, cases: cases ?? usual.atOneOrder }) : returns({ files: tauRetail, seed, cases }),
+      { folder, seed, kills: kill ? kills : 0, concurrency, own },
       stack,
       progress,
       new Journal(files.journal),

@@ -347,7 +347,8 @@ function ofOrder(orderId: string, order: AuditedOrder, rows: AuditRows): Finding
   const ids = new Set(cases.map((row) => row.id));
   const units = new Set(
     rows.ledger.flatMap((entry) => {
-      if (entry.system !== 'warehouse' || entry.operation !== 'dispose' || entry.executions === 0) return [];
+      // What a late parcel held beside the order's goods is disposed of too, and refunded to nobody.
+      if (entry.system !== 'warehouse' || entry.operation !== 'dispose' || entry.executions === 0 || !entry.key.startsWith('return-exchange.')) return [];
       const args = disposeArgs.parse(entry.args);
       return ids.has(args.caseRef) && args.disposition !== 'returnToCustomer' ? [args.unitId] : [];
     }),

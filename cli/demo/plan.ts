@@ -208,7 +208,7 @@ function drawPlan(draw: () => number, seed: number, order: OrderFacts, world: Wo
   const back = approves && (remedy === 'refund' || remedy === 'exchange');
   const journey = back ? drawJourney(draw, order, lines, new Set(fromStock.map((g) => g.sku))) : undefined;
   if (journey) {
-    for (const { at, branch } of journey.went) goes(at, branch);
+    for (const { at, branch } of journey.went) if (at !== 'settlement') goes(at, branch);
     waitsMs += sumOf(journey.windows.map((window) => policy.windows[window]?.ms ?? 0));
   }
 
@@ -260,6 +260,7 @@ function drawPlan(draw: () => number, seed: number, order: OrderFacts, world: Wo
   let otherRoute: Plan['otherRoute'];
   let refunds = false;
   if (settled) {
+    for (const { at, branch } of journey?.went ?? []) if (at === 'settlement') goes(at, branch);
     if (sent) goes('settlement', remedy === 'reissue' ? 'reissue' : 'exchange');
     else if (remedy === 'refund' || remedy === 'refundOnly') goes('settlement', remedy);
     // What we owe for couriers, and what finance refuses above its limit.

@@ -50,7 +50,7 @@ export interface BranchRow {
 
 /** Counts every branch. `refused`: acts that the API refused, by case; `notInData`: branches that the source's orders cannot go, and why. */
 export function branchTable(
-  plans: ReadonlyMap<string, Plan>,
+  plans: readonly Plan[],
   rows: Pick<AuditRows, 'cases'>,
   refused: ReadonlyMap<string, ReadonlySet<string>>,
   notInData: ReadonlyMap<Branch, string>,
@@ -60,7 +60,7 @@ export function branchTable(
     const why = notInData.get(branch);
     return {
       branch,
-      planned: [...plans.values()].filter((plan) => plan.branches.includes(branch)).length,
+      planned: plans.filter((plan) => plan.branches.includes(branch)).length,
       reached: [...reached.values()].filter((all) => all.includes(branch)).length,
       ...(why === undefined ? {} : { why }),
     };
@@ -68,17 +68,18 @@ export function branchTable(
 }
 
 /** What single cases did not do of what was planned, `case: branch, branch`: a restart that took too long, people who were too slow. */
-export function missed(plans: ReadonlyMap<string, Plan>, rows: Pick<AuditRows, 'cases'>, refused: ReadonlyMap<string, ReadonlySet<string>>): readonly string[] {
+export function missed(plans: readonly Plan[], rows: Pick<AuditRows, 'cases'>, refused: ReadonlyMap<string, ReadonlySet<string>>): readonly string[] {
   // What others did for a case, a parcel that came late or a return that came of it, counts as its own.
+  const all = [...rows.cases.values()].map((row) => ({
+    row,
+    went: branchesOf(row, refused.get(row.id)),
+    about: `${row.id} ${JSON.stringify(row.tasks.map((task) => task.context))}`,
+  }));
   const reached = (plan: Plan): ReadonlySet<Branch> => {
-    const marks = plan.order.replaceAll(/\W/g, '');
-    return new Set(
-      [...rows.cases.values()]
-        .filter((row) => row.id === plan.caseId || row.order === plan.order || row.id.includes(`rc-${marks}-`))
-        .flatMap((row) => branchesOf(row, refused.get(row.id))),
-    );
+    const receipts = `rc-${plan.order.replaceAll(/\W/g, '')}-`;
+    return new Set(all.filter(({ row, about }) => row.id === plan.caseId || row.order === plan.order || about.includes(receipts)).flatMap(({ went }) => went));
   };
-  return [...plans.values()].flatMap((plan) => {
+  return plans.flatMap((plan) => {
     const went = reached(plan);
     const not = plan.branches.filter((branch) => !went.has(branch));
     return not.length === 0 ? [] : [`${plan.caseId}: ${not.join(', ')}`];
@@ -87,8 +88,8 @@ export function missed(plans: ReadonlyMap<string, Plan>, rows: Pick<AuditRows, '
 
 export interface Reported {
   readonly cases: readonly AuditedCase[];
-  readonly branches: readonly BranchRow[];
-  readonly missed: readonly string[];
+  /** What the demo shows besides. */
+  readonly concluded: readonly string[];
   readonly ledger: readonly LedgerEntry[];
   readonly repeated: ReadonlyMap<string, number>;
   readonly kills: readonly Kill[];
@@ -97,7 +98,7 @@ export interface Reported {
   readonly findings: readonly Finding[];
 }
 
-export function report({ cases, branches: went, missed: others, ledger, repeated, kills, webhooks, ms, findings }: Reported): string[] {
+export function report({ cases, concluded, ledger, repeated, kills, webhooks, ms, findings }: Reported): string[] {
   const lines: string[] = ['Outcomes'];
   const amounts = new Map<string, Map<string, number>>();
   for (const row of cases) {
@@ -111,12 +112,7 @@ export function report({ cases, branches: went, missed: others, ledger, repeated
   const money = (name: string): string => [...(amounts.get(name) ?? [])].map(([currency, minor]) => amountText(minor, currency)).join(' + ');
   lines.push(...table(tally(cases.map(outcomeName)).map(([name, count]) => [name, String(count), money(name)])));
 
-  lines.push('', 'Branches: planned, gone');
-  lines.push(...table(went.map(({ branch, planned, reached, why }) => [branch, String(planned), String(reached), ...(why === undefined ? [] : [why])])));
-
-  lines.push('', `Cases that did not go all of the branches that were planned: ${others.length}`);
-  lines.push(...others.slice(0, 30).map((line) => `  ${line}`));
-  if (others.length > 30) lines.push(`  … and ${others.length - 30} more`);
+  lines.push('', ...concluded);
 
   lines.push('', 'People and systems');
   const decided = cases.flatMap((row) => row.tasks.filter((task) => task.status === 'done'));

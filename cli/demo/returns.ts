@@ -1,444 +1,57 @@
-/** The demo of returns: a case for every order, along every way that a return can go, by people and systems that act over HTTP. */
-import { execFile } from 'node:child_process';
-import { setMaxListeners } from 'node:events';
-import { readFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
-import { promisify } from 'node:util';
-import { Client } from 'pg';
-import { z } from 'zod';
-import { signToken } from '../../api/token.ts';
-import { caseSchema, entrySchema, pageOf, personSchema, taskSchema } from '../../api/views.ts';
-import { loadPolicy } from '../../policies/load.ts';
-import { policyFor, windowOf } from '../../policies/lookup.ts';
-import { orders as ordersContract, type OrderFacts } from '../../systems/orders/contract.ts';
-import { systems as systemContracts } from '../../systems/index.ts';
+/** The demo of returns: a case for every order, so that every way is gone that a return can go. */
+import { policyFor } from '../../policies/lookup.ts';
 import { drawnShop, drawnSource } from '../../systems/orders/drawn.ts';
 import { loadCounts } from '../../systems/orders/load.ts';
 import { fromTauRetail, type TauFiles } from '../../systems/orders/tau-retail.ts';
 import { instant } from '../../values/instant.ts';
-import type { Role } from '../../values/role.ts';
 import { importTauRetail } from '../import.ts';
-import type { StackState } from '../stack/state.ts';
-import { desk, follow, Ledgers, Mail, nap, play, watchEnds, type Outside, type Person, type Scene } from './actors.ts';
-import { audit, auditLine, type AuditedCase, type AuditedOrder, type AuditRows, type LedgerEntry } from './audit.ts';
-import { Caller } from './calls.ts';
-import type { Journal } from './journal.ts';
-import { killAlong, planKills, targets, type PlannedKill } from './kills.ts';
-import { goodwillLimit, notInData, planReturns, type Goods, type Plan } from './plan.ts';
-import type { Progress } from './progress.ts';
-import { branchTable, missed, report } from './report.ts';
-
-export interface ReturnsOptions {
-  readonly folder: string;
-  /** Its files; absent for the own shops, whose orders are drawn. */
-  readonly files: TauFiles | undefined;
-  readonly cases: number;
-  readonly seed: number;
-  readonly kills: number;
-  readonly concurrency: number;
-  /** The stack is ours alone: the sandbox may be told to send webhooks twice. */
-  readonly own: boolean;
-}
-
-const root = resolve(import.meta.dirname, '../..');
-/** How many there are of each role: enough that nobody waits for a person. */
-const staff: readonly (readonly [Role, number])[] = [
-  ['agent', 6],
-  ['supervisor', 4],
-  ['manager', 3],
-  ['warehouse', 2],
-  ['quality', 3],
-  ['finance', 2],
-  // Customers, who choose by the shop's own app: upstream acts for them.
-  ['customer', 2],
-];
-/** The longest window of the demo policy is under a minute: longer ones make a demo of days. */
-const longestWindowMs = 10 * 60_000;
-/** Nothing has moved for this long: longer than any window and any restart. What has not ended by then is stuck. */
-const stillMs = 180_000;
-/** Webhooks and messages on their way when the last case has ended. */
-const quietWithinMs = 90_000;
-
-/** Runs the demo and returns what to print, the last line last, and whether all is well. */
-export async function runReturns(
-  options: ReturnsOptions,
-  stack: StackState,
-  progress: Progress,
-  journal: Journal,
-  signal: AbortSignal,
-): Promise<{ readonly lines: readonly string[]; readonly ok: boolean }> {
-  setMaxListeners(0, signal);
-  const began = Date.now();
-  // The stack keeps its addresses over restarts of its processes.
-  const systems = new Caller({ url: () => stack.urls.systems, signal });
-  const { policy } = loadPolicy(stack.settings['POLICY_FILE'] ?? '');
-  if (windowOf(policy, 'parcelSent') > longestWindowMs)
-    throw new Error(
-      `The stack runs on ${stack.settings['POLICY_FILE']}, whose windows last days. Start one on seconds: npm start -- --data ${options.folder} --policy policies/demo.yaml`,
-    );
-
-  progress.set({ phase: 'import' });
-  const { orders: chosen, goods } = await load(systems, options, progress);
-  if (Number.isFinite(options.cases) && chosen.length < options.cases) progress.say(`There are ${chosen.length} delivered orders: that many cases.`);
-  const world = { goods, policyOf: (shop: string) => policyFor(policy, shop) };
-  const plans = new Map(planReturns(options.seed, chosen, world).map((plan) => [plan.caseId as string, plan]));
-  const { people, upstream } = await cast(options.folder, stack, signal);
-  if (options.own) await arrange(systems, options.seed, goods);
-  else
-    progress.say(
-      'On a stack that runs already, how the systems settle is left as it is: failing refunds and couriers that finance does not pay may not come up.',
-    );
-
-  const acting = new AbortController();
-  const scene: Scene = {
-    plans,
-    followers: new Map(),
-    people,
-    upstream,
-    systems,
-    journal,
-    signal: AbortSignal.any([signal, acting.signal]),
-    trouble: (what) => progress.say(what),
-  };
-  setMaxListeners(0, scene.signal);
-  progress.set({ phase: 'cases', cases: plans.size, killsWanted: options.kills, kills: journal.kills.length });
-  const there = targets.filter((target) => stack.processes[target] !== undefined);
-  if (options.kills > 0 && there.length < targets.length) progress.say(`Only ${there.join(' and ')} are killed: the rest is not this stack's.`);
-  const parcelSentMs = windowOf(policy, 'parcelSent');
-  await runCases(scene, options, planKills(options.seed, options.kills, there), progress, parcelSentMs);
-  acting.abort();
-
-  progress.set({ phase: 'quiet' });
-  const ms = Date.now() - began;
-  await untilQuiet(systems, signal);
-  progress.set({ phase: 'audit' });
-  const webhooks = await allWebhooks(systems);
-  const rows = await collect(scene, options, stack, chosen, webhooks);
-  const findings = audit(rows);
-  const went = branchTable(plans, rows, journal.refused, notInData(chosen, world));
-  const lines = report({
-    cases: [...rows.cases.values()],
-    ledger: rows.ledger,
-    repeated: journal.repeated,
-    kills: journal.kills,
-    webhooks: { sent: webhooks.length, attempts: webhooks.reduce((so, webhook) => so + webhook.attempts, 0), twice: options.own },
-    branches: went,
-    missed: missed(plans, rows, journal.refused),
-    ms,
-    findings,
-  });
-  const seldom = plans.size < fullSize ? [] : went.filter((row) => row.why === undefined && row.reached < leastOften);
-  if (seldom.length > 0) lines.push('', `Gone less than ${leastOften} times: ${seldom.map((row) => row.branch).join(', ')}`);
-  return { lines: [...lines, '', auditLine(plans.size, findings)], ok: findings.length === 0 && seldom.length === 0 };
-}
+import { notInData, planReturns } from './plan.ts';
+import { branchTable, missed, table } from './report.ts';
+import { deliveredOrders, type Prepare } from './run.ts';
 
 /** From so many cases on, every branch is to be gone so often: there is room for all of them. */
 const fullSize = 300;
 const leastOften = 5;
+/** So many of the cases that went another way are named. */
+const named = 30;
 
-const ordersPage = z.object({ orders: z.array(z.unknown()) });
-const factsSchema = ordersContract.operations.facts.facts.schema satisfies z.ZodType<OrderFacts>;
-
-/** Loads what the cases are about: the orders, in their order, and the goods as they are when the run begins. */
-async function load(systems: Caller, { files, seed, cases }: ReturnsOptions, progress: Progress): Promise<{ orders: OrderFacts[]; goods: Goods[] }> {
-  // Goods do not depend on the day.
-  const asOf = instant(0);
-  if (files) {
-    const { orders, newOrders } = await importTauRetail(systems, files, seed);
-    progress.say(`${orders} orders of tau-retail, ${newOrders} of them new.`);
-  } else {
-    const { orders, newOrders } = await systems.send('POST', '/orders/import', { source: 'own', seed, orders: cases }, loadCounts);
-    progress.say(`${orders} orders of the own shops drawn, ${newOrders} of them new.`);
-  }
-  const { products } = files ? fromTauRetail(files, { seed, asOf }) : await drawnShop({ seed, orders: 1, asOf });
-  const delivered = await deliveredOrders(systems, files ? 'tau-retail' : drawnSource(seed));
-  return { orders: delivered.slice(0, cases), goods: products.map(({ sku, shop, price, onHand }) => ({ sku, shop, price, stock: onHand })) };
-}
-
-/** The sandbox of a stack of our own: webhooks twice, full shelves of what is not sold out, refunds that take long enough to fail, and a small limit of finance's. */
-async function arrange(systems: Caller, seed: number, goods: readonly Goods[]): Promise<void> {
-  for (const system of ['warehouse', 'finance', 'logistics']) await systems.send('PUT', `/${system}/faults`, { duplicateWebhooks: 0.1, seed }, z.unknown());
-  await systems.send('PUT', '/finance/settings', { acceptMs: 2500, goodwillLimit }, z.unknown());
-  // More than all cases together ask for of one kind.
-  for (const { sku, stock } of goods) if (stock > 0) await systems.send('PUT', '/warehouse/acts/stock', { sku, onHand: 10_000 }, z.unknown());
-}
-
-async function deliveredOrders(systems: Caller, source: string): Promise<OrderFacts[]> {
-  const all: OrderFacts[] = [];
-  for (let after = ''; ; after = all.at(-1)?.orderId ?? '') {
-    const { orders } = await systems.get(`/orders/acts/orders?source=${source}&status=delivered&limit=500&after=${encodeURIComponent(after)}`, ordersPage);
-    all.push(...orders.map((order) => factsSchema.parse(order)));
-    if (orders.length < 500) return all;
-  }
-}
-
-/** Makes everyone by the API, and gives each a token. The first manager comes by the command that a person would use: somebody has to make the others. */
-async function cast(folder: string, stack: StackState, signal: AbortSignal): Promise<{ people: readonly Person[]; upstream: Caller }> {
-  const privateKey = await readFile(stack.settings['JWT_PRIVATE_KEY_FILE'] ?? '', 'utf8');
-  const caller = async (subject: string): Promise<Caller> =>
-    new Caller({ url: () => stack.urls.api, token: await signToken({ privateKey, subject, ttl: '12h' }), signal });
-  const command = ['--import', 'tsx', join(root, 'cli/token.ts'), '--user', 'demo-head', '--role', 'manager', '--data', folder];
-  await promisify(execFile)(process.execPath, command, { cwd: root, signal });
-  const head = await caller('demo-head');
-  const make = async (id: string, role: Role): Promise<Person> => {
-    await head.send('PUT', `/v1/people/${id}`, { name: id, roles: [role === 'customer' ? 'upstream' : role], shops: ['*'] }, personSchema);
-    return { id, role, api: await caller(id) };
-  };
-  const people: Person[] = [];
-  for (const [role, count] of staff) for (let n = 1; n <= count; n++) people.push(await make(`demo-${role}-${n}`, role));
-  return { people, upstream: (await make('demo-shop', 'upstream')).api };
-}
-
-/** Plays every case, so many at a time, with everyone at their desks; returns when all have ended or nothing moves any more. */
-async function runCases(scene: Scene, options: ReturnsOptions, kills: readonly PlannedKill[], progress: Progress, parcelSentMs: number): Promise<void> {
-  const { plans, journal, signal } = scene;
-  const outside: Outside = { mail: new Mail(), ledgers: new Ledgers(), parcelSentMs };
-  const stop = new AbortController();
-  const around: Scene = { ...scene, signal: AbortSignal.any([signal, stop.signal]) };
-  setMaxListeners(0, around.signal);
-  const running = new Map<string, AbortController>();
-  const ended = new Set<string>();
-  let moved = Date.now();
-  let accepted = -1;
-
-  const count = (): void => {
-    if (journal.accepted.length !== accepted) [accepted, moved] = [journal.accepted.length, Date.now()];
-    progress.set({ started: journal.started.size, ended: ended.size, waiting: journal.started.size - ended.size, kills: journal.kills.length });
-  };
-  const others = [
-    outside.mail.collect(around),
-    outside.ledgers.follow(around, (name, plan, done) => follow(around, name, plan, done)),
-    ...staff.map(([role]) => desk(around, role)),
-    watchEnds(
-      around,
-      () => [...running.keys()].filter((id) => journal.started.has(id)),
-      (id) => {
-        ended.add(id);
-        moved = Date.now();
-        running.get(id)?.abort();
+/** `files`: of tau-retail; absent for the own shops, whose orders are drawn. `cases`: at most; absent for all there are. */
+export const returns =
+  ({ files, seed, cases }: { readonly files: TauFiles | undefined; readonly seed: number; readonly cases: number | undefined }): Prepare =>
+  async (systems, policy, progress) => {
+    const source = files ? 'tau-retail' : drawnSource(seed);
+    const { orders: loaded, newOrders } = files
+      ? await importTauRetail(systems, files, seed)
+      : await systems.send('POST', '/orders/import', { source: 'own', seed, orders: cases ?? 500 }, loadCounts);
+    progress.say(`${loaded} orders of ${files ? source : 'the own shops drawn'}, ${newOrders} of them new.`);
+    const orders = (await deliveredOrders(systems, source)).slice(0, cases);
+    if (cases !== undefined && orders.length < cases) progress.say(`There are ${orders.length} delivered orders: that many cases.`);
+    // What is sold does not depend on the day.
+    const { products } = files ? fromTauRetail(files, { seed, asOf: instant(0) }) : await drawnShop({ seed, orders: 1, asOf: instant(0) });
+    const goods = products.map(({ sku, shop, price, onHand }) => ({ sku, shop, price, stock: onHand }));
+    const world = { goods, policyOf: (shop: string) => policyFor(policy, shop) };
+    const plans = planReturns(seed, orders, world);
+    return {
+      source,
+      orders,
+      goods,
+      plans,
+      conclude(rows, { refused }) {
+        const branches = branchTable(plans, rows, refused, notInData(orders, world));
+        const others = missed(plans, rows, refused);
+        const seldom = plans.length < fullSize ? [] : branches.filter((row) => row.why === undefined && row.reached < leastOften);
+        return {
+          lines: [
+            'Branches: planned, gone',
+            ...table(branches.map(({ branch, planned, reached, why }) => [branch, String(planned), String(reached), ...(why === undefined ? [] : [why])])),
+            '',
+            `Cases that did not go all that was planned for them: ${others.length}`,
+            ...others.slice(0, named).map((line) => `  ${line}`),
+            ...(others.length > named ? [`  … and ${others.length - named} more`] : []),
+            ...(seldom.length > 0 ? ['', `Gone less than ${leastOften} times: ${seldom.map((row) => row.branch).join(', ')}`] : []),
+          ],
+          ok: seldom.length === 0,
+        };
       },
-    ),
-    killAlong({
-      folder: options.folder,
-      plan: kills,
-      journal,
-      done: () => (journal.started.size + ended.size) / (2 * plans.size),
-      onKill: (kill, pid) => progress.say(`kill -9 ${pid} (${kill.process}), with ${journal.started.size - ended.size} cases waiting`),
-      signal: around.signal,
-    }),
-  ];
-
-  // What was started before goes on first; then those that wait longest, so that the run does not end in waiting for the last of them.
-  const rank = (plan: Plan): number => (journal.started.has(plan.caseId) ? Infinity : plan.waitsMs);
-  const queue = [...plans.values()].toSorted((a, b) => rank(b) - rank(a) || 0);
-  const slot = async (): Promise<void> => {
-    for (let plan = queue.shift(); plan !== undefined; plan = queue.shift()) {
-      if (around.signal.aborted) return;
-      const end = new AbortController();
-      running.set(plan.caseId, end);
-      try {
-        await play(around, plan, outside, end.signal);
-      } catch (error) {
-        if (!around.signal.aborted) scene.trouble(`${plan.caseId}: ${error instanceof Error ? error.message : String(error)}`);
-      }
-      // A case whose outside world failed still has people at it; one that never started has nobody.
-      while (journal.started.has(plan.caseId) && !end.signal.aborted && !around.signal.aborted) await nap(200, AbortSignal.any([end.signal, around.signal]));
-      running.delete(plan.caseId);
-    }
+    };
   };
-  let fault: Error | undefined;
-  const slots = Promise.all(Array.from({ length: options.concurrency }, slot))
-    .then(() => untilFollowersEnd(around))
-    .finally(() => stop.abort());
-  const all = Promise.all([slots, ...others]).catch((error: unknown) => {
-    fault = error instanceof Error ? error : new Error(String(error));
-    stop.abort();
-  });
-  while (!around.signal.aborted) {
-    count();
-    if (Date.now() - moved > stillMs) {
-      scene.trouble(`Nothing has moved for ${stillMs / 1000} s; ${running.size} cases wait.`);
-      stop.abort();
-    }
-    await nap(250, around.signal);
-  }
-  await all;
-  signal.throwIfAborted();
-  if (fault !== undefined) throw fault;
-  count();
-}
-
-/** Cases that others opened, for parcels that came late, have people at them too. */
-async function untilFollowersEnd({ upstream, signal, trouble }: Scene): Promise<void> {
-  while (!signal.aborted) {
-    try {
-      const open = await Promise.all(processes.map((process) => upstream.all(`/v1/cases?process=${process}&status=open`, casesPage)));
-      if (open.every((rows) => rows.length === 0)) return;
-    } catch (error) {
-      if (!signal.aborted) trouble(`open cases: ${error instanceof Error ? error.message : String(error)}`);
-    }
-    await nap(500, signal);
-  }
-}
-const processes = ['return-exchange', 'late-parcel'] as const;
-const casesPage = pageOf(caseSchema);
-
-// ── what the audit looks at ────────────────────────────────────────────────
-const ledgerRows = z.object({
-  entries: z.array(
-    z.object({
-      seq: z.int(),
-      key: z.string(),
-      operation: z.string().nullable(),
-      args: z.unknown(),
-      answer: z.unknown(),
-      state: z.enum(['executed', 'refused', 'barred']),
-      attempts: z.int(),
-      executions: z.int(),
-      undoneAt: z.string().nullable(),
-    }),
-  ),
-  next: z.int().optional(),
-});
-const webhookRows = z.object({
-  webhooks: z.array(z.object({ seq: z.int(), event: z.string(), payload: z.unknown(), attempts: z.int(), delivered: z.boolean() })),
-});
-type WebhookRow = z.output<typeof webhookRows>['webhooks'][number];
-const systemNames = Object.keys(systemContracts);
-
-async function allLedgers(systems: Caller): Promise<LedgerEntry[]> {
-  const all: LedgerEntry[] = [];
-  for (const system of systemNames) {
-    for (let after: number | undefined = 0; after !== undefined;) {
-      const page: z.output<typeof ledgerRows> = await systems.get(`/${system}/ledger?after=${after}&limit=1000`, ledgerRows);
-      all.push(...page.entries.map((entry) => ({ ...entry, system })));
-      after = page.next;
-    }
-  }
-  return all;
-}
-
-async function allWebhooks(systems: Caller): Promise<WebhookRow[]> {
-  const all: WebhookRow[] = [];
-  for (const system of systemNames) {
-    for (let after = 0; ;) {
-      const { webhooks } = await systems.get(`/${system}/webhooks?after=${after}&limit=1000`, webhookRows);
-      all.push(...webhooks);
-      if (webhooks.length < 1000) break;
-      after = webhooks.at(-1)?.seq ?? after;
-    }
-  }
-  return all;
-}
-
-/** Waits until every webhook is delivered and the ledgers no longer grow; what is not by then, the audit tells. */
-async function untilQuiet(systems: Caller, signal: AbortSignal): Promise<void> {
-  const once = async (): Promise<number> => ((await allWebhooks(systems)).every((webhook) => webhook.delivered) ? (await allLedgers(systems)).length : -1);
-  let before = -1;
-  for (const since = Date.now(); Date.now() - since < quietWithinMs;) {
-    const now = await once();
-    if (now >= 0 && now === before) return;
-    before = now;
-    await nap(2000, signal);
-    signal.throwIfAborted();
-  }
-}
-
-const fullCase = caseSchema.omit({ links: true });
-const tasksPage = pageOf(taskSchema);
-const timelinePage = pageOf(entrySchema);
-const refundRows = z.object({
-  refunds: z.array(
-    z.object({ refundId: z.string(), key: z.string(), caseRef: z.string(), paymentId: z.string(), minor: z.int(), currency: z.string(), state: z.string() }),
-  ),
-});
-
-/** So many cases are looked at at once: enough to keep two cores busy. */
-const lookers = 8;
-
-const receivedPayload = z.object({ units: z.array(z.object({ unitId: z.string() })) });
-const linkPayload = z.object({ linkId: z.string(), state: z.enum(['paid', 'expired']) });
-const stockRows = z.object({ stock: z.array(z.object({ sku: z.string(), reserved: z.int() })) });
-const reservedLines = z.object({ lines: z.array(z.object({ sku: z.string() })) });
-
-async function collect(
-  { plans, journal, upstream, systems }: Scene,
-  { files, seed, own }: ReturnsOptions,
-  stack: StackState,
-  chosen: readonly OrderFacts[],
-  webhooks: readonly WebhookRow[],
-): Promise<AuditRows> {
-  const ledger = await allLedgers(systems);
-  const wanted = new Set(chosen.map((order) => order.orderId));
-  const opened = (await Promise.all(processes.map((process) => upstream.all(`/v1/cases?process=${process}`, casesPage)))).flat();
-  const cases = new Map<string, AuditedCase>();
-  // Those that others opened belong to it: on a stack of our own all of them, else those of our orders.
-  const queue = [...new Set([...plans.keys(), ...opened.filter((row) => own || (row.order !== null && wanted.has(row.order))).map((row) => row.id)])];
-  const look = async (): Promise<void> => {
-    for (let id = queue.shift(); id !== undefined; id = queue.shift()) {
-      const path = `/v1/cases/${encodeURIComponent(id)}`;
-      const answer = await upstream.call('GET', path);
-      if (answer.status === 404) continue;
-      const { order, status, trouble, outcome } = fullCase.parse(answer.body);
-      const tasks = await upstream.all(`/v1/tasks?case=${encodeURIComponent(id)}`, tasksPage);
-      const timeline = await upstream.all(`${path}/timeline`, timelinePage);
-      cases.set(id, { id, order, status, trouble, outcome, tasks, timeline });
-    }
-  };
-  await Promise.all(Array.from({ length: lookers }, look));
-  const orders = new Map<string, AuditedOrder>();
-  for (const { orderId, ...order } of await deliveredOrders(systems, files ? 'tau-retail' : drawnSource(seed))) {
-    if (!wanted.has(orderId)) continue;
-    const { refunds } = await systems.get(`/finance/acts/refunds?orderId=${encodeURIComponent(orderId)}`, refundRows);
-    orders.set(orderId, { ...order, refunds });
-  }
-  const skus = [...new Set(ledger.flatMap((entry) => (entry.operation === 'reserve' ? reservedLines.parse(entry.args).lines.map((line) => line.sku) : [])))];
-  const setAside: { sku: string; quantity: number }[] = [];
-  for (let i = 0; i < skus.length; i += 200) {
-    const { stock } = await systems.send('POST', '/warehouse/stock', { skus: skus.slice(i, i + 200) }, stockRows);
-    setAside.push(...stock.flatMap(({ sku, reserved }) => (reserved > 0 ? [{ sku, quantity: reserved }] : [])));
-  }
-  return {
-    planned: [...plans.keys()],
-    accepted: journal.accepted,
-    cases,
-    ledger,
-    orders,
-    ...(await ownLimits(stack, [...wanted], [...cases.keys()])),
-    received: [
-      ...new Set(
-        webhooks.flatMap((webhook) => (webhook.event === 'parcelReceived' ? receivedPayload.parse(webhook.payload).units.map((unit) => unit.unitId) : [])),
-      ),
-    ],
-    links: new Map(
-      webhooks.flatMap((webhook) => {
-        const { data } = webhook.event === 'paymentState' ? linkPayload.safeParse(webhook.payload) : {};
-        return data ? [[data.linkId, data.state]] : [];
-      }),
-    ),
-    setAside,
-    systems: systemContracts,
-  };
-}
-
-/** Our own limits have no address to ask at: they are read where they are kept. */
-async function ownLimits(stack: StackState, orders: readonly string[], cases: readonly string[]): Promise<Pick<AuditRows, 'units' | 'causes'>> {
-  const client = new Client({ connectionString: stack.settings['DATABASE_URL'] ?? '' });
-  await client.connect();
-  try {
-    const units = await client.query<AuditRows['units'][number]>(
-      'select order_id as "order", line, unit, hold, used, refunded from allowance_units where order_id = any($1)',
-      [orders],
-    );
-    const causes = await client.query<AuditRows['causes'][number]>('select case_id as "case", line, unit from return_causes where case_id = any($1)', [cases]);
-    return { units: units.rows, causes: causes.rows };
-  } finally {
-    await client.end();
-  }
-}
-
-/** Where a run of this demo stands and its files are, below the stack's data folder. */
-export const runFiles = (folder: string, source: string, seed: number) => {
-  const base = join(folder, 'demo', `returns-${source}-${seed}`);
-  return { state: `${base}.json`, journal: `${base}.ndjson`, log: `${base}.log` };
-};

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { readRun } from '../../cli/demo/progress.ts';
-import { runFiles } from '../../cli/demo/returns.ts';
+import { runFiles } from '../../cli/demo/run.ts';
 import { cleanUp, readStack, stackFile } from '../../cli/stack/state.ts';
 import { until } from './until.ts';
 
@@ -70,7 +70,7 @@ describe('demo', () => {
   test('of returns with kills ends in an audit without a fault, also when it was killed itself and gone on with', async () => {
     const data = join(folder, 'returns');
     const args = ['returns', '--source', 'own', '--cases', '8', '--seed', '14', '--data', data];
-    const files = runFiles(data, 'own', 14);
+    const files = runFiles(data, 'returns-own-14');
     const first = command('demo', ...args, '--kill', '--kills', '3');
     try {
       await until('some cases are under way', () => (readRun(files.state)?.started ?? 0) >= 4, 120_000);

@@ -203,12 +203,12 @@ describe('command line of the demo', () => {
   test('has values for everything but the demo', () => {
     expect(readArguments(['returns'])).toEqual({
       mode: 'run',
-      options: { demo: 'returns', source: 'own', folder: '../shared/data/tau-retail', seed: 1, kill: false, kills: 10, concurrency: 48 },
+      options: { demo: 'returns', source: 'own', folder: '../shared/data/tau-retail', seed: 1, kill: false, kills: 10 },
     });
   });
 
   test.each([
-    [[], 'Name a demo: returns.'],
+    [[], 'Name a demo: returns or one-order.'],
     [['refunds'], 'There is no demo "refunds"'],
     [['returns', 'one-order'], 'One demo at a time'],
     [['returns', '--source', 'elsewhere'], '--source is own or tau-retail'],
