@@ -542,6 +542,8 @@ export function standsText(
   of: { readonly status: string; readonly stage: string | null; readonly outcome: unknown },
   open: readonly { readonly name: string; readonly role: string; readonly context: unknown; readonly amount: unknown }[],
 ): string {
+  // By a step that was given up, or because its workflow cannot go on: `trouble` says which, for who mends it.
+  if (of.status === 'broken') return pick(reader, '案件中断，需要运维处理', 'The case stopped and needs operations');
   if (of.status !== 'open') return closedText(reader, { status: of.status, outcome: of.outcome });
   const stage =
     of.stage === null

@@ -4,7 +4,7 @@
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -47,6 +47,8 @@ async function sweep(): Promise<void> {
     if (!name.startsWith(prefix)) continue;
     const folder = join(tmpdir(), name);
     try {
+      // One that another run is just making says not yet whose it is; what a killed run left there goes with a later run.
+      if (Date.now() - (await stat(folder)).mtimeMs < 60_000) continue;
       await cleanUp(folder, say);
       await rm(folder, { recursive: true, force: true });
     } catch {

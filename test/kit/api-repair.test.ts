@@ -191,6 +191,7 @@ describe('an effect that keeps failing', () => {
     await expect(kit.outcome(id)).rejects.toThrow(WorkflowFailedError);
     const { items } = (await api.as('ops').get('/v1/cases?status=broken')).body as { items: { id: string; trouble: string }[] };
     expect(items).toEqual([expect.objectContaining({ id, trouble: expect.stringContaining('given up at post') })]);
+    expect((await api.as('ops').get(caseUrl(id))).body).toMatchObject({ status: 'broken', text: 'The case stopped and needs operations', tasks: [] });
     expect(await timeline(id)).toEqual(
       expect.arrayContaining(['From here it can no longer be withdrawn', 'The case stopped: a step was given up; operations have been told']),
     );
