@@ -28,7 +28,12 @@ if (!shared && process.env['JEST_WORKER_ID'] === undefined)
 
 export default {
   // long: minutes each, by themselves (npm run test:long) · page: in Chromium, by itself (npm run test:page) · unit: no server · kit: Postgres, Temporal, time skipping · stack: whole processes · shared: with the reference data beside the checkout
-  projects: (process.env['TEST_LONG'] === '1' ? ['long'] : process.env['TEST_PAGE'] === '1' ? ['page'] : ['unit', 'kit', 'stack'].concat(shared ? ['shared'] : [])).map(project),
+  projects: (process.env['TEST_LONG'] === '1'
+    ? ['long']
+    : process.env['TEST_PAGE'] === '1'
+      ? ['page']
+      : ['unit', 'kit', 'stack'].concat(shared ? ['shared'] : [])
+  ).map(project),
   // Two: the smallest machine that is promised has two cores, and more workers than cores make time-outs out of waits.
   maxWorkers: 2,
   // A server's first answer on a busy two-core machine takes seconds; no test waits this long when all is well.

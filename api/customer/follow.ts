@@ -19,6 +19,7 @@ import { evidenceSchema, evidenceView } from '../views.ts';
 import { asJsonSchema } from '../routes/processes.ts';
 import { outcomeText, readerOf, stageText, wordOf, type Reader } from '../sentences.ts';
 import { answerings, type Answering } from './questions.ts';
+import { ends } from './texts.ts';
 
 const at = z.iso.datetime();
 const words = z
@@ -86,7 +87,8 @@ export async function follow(sql: Sql, row: CaseRow, language: Language, uploads
   const declaration = deps.processes.get(row.process)?.declaration;
   const reader = readerOf(row, deps, language, { policy: await pinnedPolicy(sql, row.manifest.policy) });
   // A case that an operator has to mend goes on, as its customer sees it.
-  const runs = row.status === 'open' || row.status === 'broken';
+  const { status } = row;
+  const runs = status === 'open' || status === 'broken';
   const [tasks, messages, evidence, asked] = [
     (await tasksOfCase(sql, row.id)).filter((task) => task.status === 'open' && task.role === 'customer'),
     await toldTo(sql, row.id, 'customer'),
@@ -105,7 +107,7 @@ export async function follow(sql: Sql, row: CaseRow, language: Language, uploads
   const putTasks = tasks.map((task) => ({ task, ...put(formOf(task, deps)) }));
   const putEvents = customerEvents(declaration?.events)
     .filter(([, { byCustomer }]) => row.status === 'open' && (byCustomer === true || (row.stage !== null && byCustomer?.includes(row.stage))))
-    .map(([event, { title, payload }]) => ({ event, title: title[language], ...put(payload) }));
+    .map(([event, { title, payload }]) => ({ event, title: wordOf(reader, `${event}:`) ?? title[language], ...put(payload) }));
   const view: Follow = {
     title: declaration?.title[language] ?? row.process,
     order: row.order_id,
@@ -113,12 +115,17 @@ export async function follow(sql: Sql, row: CaseRow, language: Language, uploads
     openedAt: instant(row.opened_at),
     closedAt: row.closed_at && instant(row.closed_at),
     stages: stagesOf(row, runs, declaration?.stages ?? []).map(({ name, state }) => ({ name, title: stageText(reader, name), state })),
-    outcome: runs ? null : { result: resultOf(row), text: outcomeText(reader, row.outcome ?? { result: row.status }) },
+    outcome: runs ? null : { result: resultOf(row), text: status === 'completed' ? outcomeText(reader, row.outcome) : ends[status][language] },
     told: messages.flatMap(({ message, data, at: when }) => {
       const text = textOf(reader, message, data, link);
       return text === undefined ? [] : [{ at: instant(when), text }];
     }),
-    tasks: putTasks.map(({ task, shown }) => ({ task: task.path, title: titleOf(task, deps)[language], ...shown, expiresAt: task.expiresAt })),
+    tasks: putTasks.map(({ task, shown }) => ({
+      task: task.path,
+      title: wordOf(reader, `${task.name}:`) ?? titleOf(task, deps)[language],
+      ...shown,
+      expiresAt: task.expiresAt,
+    })),
     events: putEvents.map(({ event, title, shown }) => ({ event, title, ...shown })),
     evidence: evidence.map(evidenceView),
     upload: runs && evidence.length < uploads.maxFiles ? uploadOf(uploads, evidence.length) : null,

@@ -127,16 +127,22 @@ function heading(shown: Shown): Html {
     ...(view.order === null
       ? []
       : [
-          html`<dt>${say(texts.order, language)}</dt>
-            <dd>${view.order}</dd>`,
+          html`<div>
+            <dt>${say(texts.order, language)}</dt>
+            <dd>${view.order}</dd>
+          </div>`,
         ]),
-    html`<dt>${say(texts.since, language)}</dt>
-      <dd>${when(view.openedAt, language)}</dd>`,
+    html`<div>
+      <dt>${say(texts.since, language)}</dt>
+      <dd>${when(view.openedAt, language)}</dd>
+    </div>`,
     ...(view.closedAt === null
       ? []
       : [
-          html`<dt>${say(texts.until, language)}</dt>
-            <dd>${when(view.closedAt, language)}</dd>`,
+          html`<div>
+            <dt>${say(texts.until, language)}</dt>
+            <dd>${when(view.closedAt, language)}</dd>
+          </div>`,
         ]),
   ];
   return html`<header>
@@ -257,7 +263,8 @@ function forms(shown: Shown, of: string, title: string, put: Put | undefined, fi
     // Names of fields may be the same in two forms; ids may not.
     const id = `${of}-${i}`.replaceAll(/[^\w-]/g, '-');
     return html`<form method="post" action="${address(shown, language)}" novalidate>
-      ${hidden(shown, { ...fields, way: String(i) })} ${way.questions.map((question) => field(shown, id, put, question, way.questions.length === 1 ? title : undefined, again))}
+      ${hidden(shown, { ...fields, way: String(i) })}
+      ${way.questions.map((question) => field(shown, id, put, question, way.questions.length === 1 ? title : undefined, again))}
       <button type="submit">${label(way, put) ?? say(way.questions.length === 0 ? texts.confirm : texts.submit, language)}</button>
     </form>`;
   })}`;
@@ -278,7 +285,9 @@ function field(shown: Shown, form: string, put: Put, question: Question, title: 
   const name = `a.${question.name}`;
   const error = wrong && html`<p class="error" id="${id}-error">${unclearText(question, language)}</p>`;
   const described = wrong && html` aria-invalid="true" aria-describedby="${id}-error"`;
-  const named = html`${fieldName(put, question, title)}${!question.required && html` <small>(${say(texts.optional, language)})</small>`}`;
+  const known = fieldName(put, question);
+  // The title above has said it; who cannot see the page hears it again.
+  const named = html`${known ?? html`<span class="heard">${title ?? question.name}</span>`}${!question.required && html` <small>(${say(texts.optional, language)})</small>`}`;
   const required = question.required && html` required`;
   switch (question.kind) {
     case 'choice':
@@ -329,10 +338,9 @@ function field(shown: Shown, form: string, put: Put, question: Question, title: 
   }
 }
 
-/** A field that the process has no words for is named as the form names it. */
-const fieldName = (put: Put, { name }: Question, title = name): string => {
+const fieldName = (put: Put, { name }: Question): string | undefined => {
   const known = put.words(`${name}:`);
-  return known === `${name}:` ? title : known;
+  return known === `${name}:` ? undefined : known;
 };
 const currencyName = (code: string, language: Language): string => `${new Intl.DisplayNames([tag(language)], { type: 'currency' }).of(code) ?? code} (${code})`;
 

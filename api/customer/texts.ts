@@ -52,6 +52,12 @@ export const texts = {
   back: { zh: '返回', en: 'Back' },
 } as const satisfies Record<string, Text>;
 
+/** How every case can end; the other ends are its process's. */
+export const ends = {
+  withdrawn: { zh: '已按您的要求撤回。', en: 'Withdrawn as you asked.' },
+  failed: { zh: '未能办成，已做的都已撤回。客服会与您联系。', en: 'It could not be done, and what was done was taken back. Our service will talk to you.' },
+} as const satisfies Record<string, Text>;
+
 /** Reasons to withdraw, as codes that are counted. */
 export const withdrawReasons = {
   changedMind: { zh: '改变主意，不需要了', en: 'I changed my mind' },

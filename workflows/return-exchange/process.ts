@@ -162,7 +162,7 @@ export const returnExchange = defineProcess({
       title: { zh: '客户自行寄回', en: 'Sent by a courier of the customer' },
       payload: z.strictObject({ trackingNo: id, freight: moneySchema.optional().meta({ description: 'What the customer paid the courier' }) }),
       early: true,
-      byCustomer: true,
+      byCustomer: ['parcel'],
       afterEnd: 'note',
     },
     parcelReceived: {
