@@ -53,7 +53,8 @@ describe('demo', () => {
   test('names its demos and options', async () => {
     const { code, output } = await command('demo', '--help').ended;
     expect(code).toBe(0);
-    for (const word of ['returns', '--source', '--cases', '--seed', '--kill', '--data', '--detach', '--status', '--resume']) expect(output).toContain(word);
+    for (const word of ['returns', 'one-order', '--source', '--cases', '--seed', '--kill', '--data', '--detach', '--status', '--resume'])
+      expect(output).toContain(word);
   });
 
   test.each([
@@ -100,6 +101,23 @@ describe('demo', () => {
         // It has ended already, as it should.
       }
       await cleanUp(data, () => undefined);
+    }
+  }, 300_000);
+
+  test('of one order proves that many cases at once use its units once and refund its money to the cent, with kills', async () => {
+    const data = join(folder, 'one-order');
+    const demo = command('demo', 'one-order', '--cases', '64', '--seed', '1', '--kill', '--kills', '3', '--data', data);
+    try {
+      const { code, output } = await demo.ended;
+      expect(output.trimEnd().split('\n').at(-1)).toBe('64 cases: 0 lost, 0 doubled, 0 above paid, 0 stuck');
+      expect(output).toContain('Proof: order QF-8001');
+      expect(output).not.toContain('FAILS');
+      expect(output).toMatch(/units +holds +40 of 40 used/);
+      expect(output).toMatch(/freight +holds +refunded by 1 case/);
+      expect(code).toBe(0);
+    } finally {
+      demo.child.kill('SIGKILL');
+      await cleanUp(data, () => undefined).catch(() => undefined);
     }
   }, 300_000);
 
