@@ -106,17 +106,36 @@ type Place = (typeof course)[number];
 const some = <const T>(draw: () => number, from: readonly [T, ...T[]]): T => from[Math.floor(draw() * from.length)] ?? from[0];
 const sumOf = (numbers: readonly number[]): number => numbers.reduce((so, n) => so + n, 0);
 
-/** Sold-out goods: one half stays so; of the other half some come in when a plan says so, for that case. */
-function soldOut(world: World, shop: string, supplied: boolean): readonly Goods[] {
-  return world.goods.filter((g) => g.shop === shop && g.stock === 0).filter((_, i) => (i % 2 === 1) === supplied);
+/** What a shop sells, in the ways that plans look at it. */
+interface Shelves {
+  readonly policy: PolicyValues;
+  readonly fromStock: readonly Goods[];
+  readonly onSale: ReadonlySet<string>;
+  /** Sold out: one half stays so; of the other some come in when a plan says so, for that case. */
+  readonly gone: readonly Goods[];
+  readonly onTheWay: readonly Goods[];
+  readonly prices: readonly { readonly sku: string; readonly unitPrice: Money }[];
+}
+function shelvesOf({ goods, policyOf }: World, shop: string): Shelves {
+  const sold = goods.filter((one) => one.shop === shop);
+  const fromStock = sold.filter((one) => one.stock > 0);
+  const out = sold.filter((one) => one.stock === 0);
+  return {
+    policy: policyOf(shop),
+    fromStock,
+    onSale: new Set(fromStock.map((one) => one.sku)),
+    gone: out.filter((_, i) => i % 2 === 0),
+    onTheWay: out.filter((_, i) => i % 2 === 1),
+    prices: sold.map(({ sku, price }) => ({ sku, unitPrice: price })),
+  };
 }
 
 /**
  * Draws a plan for the return of one order. What the order's own data do not allow is left out: `branches` says what the case will go through.
  * `frequent`: its customer has asked so often that a supervisor reviews.
  */
-function drawPlan(draw: () => number, seed: number, order: OrderFacts, world: World, frequent: boolean): Plan {
-  const policy = world.policyOf(order.shop);
+function drawPlan(draw: () => number, seed: number, order: OrderFacts, shelves: Shelves, frequent: boolean): Plan {
+  const { policy, fromStock, onSale, gone, onTheWay, prices } = shelves;
   const chance = (of: number): boolean => draw() < of;
   const pick = <const T>(from: readonly [T, ...T[]]): T => some(draw, from);
   const went: { readonly at: Place; readonly branch: Branch }[] = [];
@@ -132,9 +151,6 @@ function drawPlan(draw: () => number, seed: number, order: OrderFacts, world: Wo
   const replaced = remedy === 'exchange' || remedy === 'reissue';
   const faulty = chance(0.5);
   const reason = faulty ? pick(['quality', 'wrongItem']) : pick(['noReason', 'wrongSize', 'other']);
-  const fromStock = world.goods.filter((g) => g.shop === order.shop && g.stock > 0);
-  const gone = soldOut(world, order.shop, false);
-  const onTheWay = soldOut(world, order.shop, true);
   /** Other goods for old: some in stock, some sold out, some that come in and vanish again. */
   // What is reissued is the same again.
   const wanted = remedy === 'exchange' ? pick(['same', 'same', 'other', 'other', 'gone', 'comesIn', 'vanishes', 'vanishes']) : 'same';
@@ -190,7 +206,7 @@ function drawPlan(draw: () => number, seed: number, order: OrderFacts, world: Wo
   const need = new Map<string, number>();
   for (const { line, quantity, replacement: other = skuOf(line) } of lines.map((l) => ({ replacement: undefined, ...l })))
     need.set(other, (need.get(other) ?? 0) + quantity);
-  const lacking = [...need].filter(([sku]) => !fromStock.some((g) => g.sku === sku)).map(([sku, quantity]) => ({ sku, quantity }));
+  const lacking = [...need].filter(([sku]) => !onSale.has(sku)).map(([sku, quantity]) => ({ sku, quantity }));
   const promised = approves && replaced;
   // Of what somebody returns that is sold out by now, all is lacking; only what is drawn to come in does.
   const comesIn = lacking.length > 0 && lacking.every(({ sku }) => sku === replacement) && (wanted === 'comesIn' || wanted === 'vanishes');
@@ -206,7 +222,7 @@ function drawPlan(draw: () => number, seed: number, order: OrderFacts, world: Wo
 
   // ── the goods' way back
   const back = approves && (remedy === 'refund' || remedy === 'exchange');
-  const journey = back ? drawJourney(draw, order, lines, new Set(fromStock.map((g) => g.sku))) : undefined;
+  const journey = back ? drawJourney(draw, order, lines, onSale) : undefined;
   if (journey) {
     for (const { at, branch } of journey.went) if (at !== 'settlement') goes(at, branch);
     waitsMs += sumOf(journey.windows.map((window) => policy.windows[window]?.ms ?? 0));
@@ -240,7 +256,6 @@ function drawPlan(draw: () => number, seed: number, order: OrderFacts, world: Wo
   if (needs?.reasons.includes('keptAboveLimit')) goes('ruling', 'keptAboveLimit');
   if (needs?.reasons.includes('manyKept')) goes('ruling', 'keptTooOften');
   const settled = approval === 'approve' ? value : undefined;
-  const prices = world.goods.filter((g) => g.shop === order.shop).map((g) => ({ sku: g.sku, unitPrice: g.price }));
   const exchange = settled && held ? swap({ order, lines, value: settled, prices }, context) : undefined;
   const pays = (exchange?.pay.minor ?? 0) > 0;
   const difference = pick(['paid', 'paid', 'expired', 'never']);
@@ -708,14 +723,16 @@ const wantedOften = 9;
 export function planReturns(seed: number, orders: readonly OrderFacts[], world: World): readonly Plan[] {
   const planned = new Map<Branch, number>(branches.map((branch) => [branch, 0]));
   const asked = new Map<string, number>();
+  const shelves = new Map([...new Set(orders.map((order) => order.shop))].map((shop) => [shop, shelvesOf(world, shop)]));
   return orders.map((order) => {
+    const shop = shelves.get(order.shop) ?? shelvesOf(world, order.shop);
     const draw = drawsFrom(Number.parseInt(contentHash({ seed, order: order.orderId }).slice(0, 8), 16));
     const before = asked.get(order.customer) ?? 0;
-    const frequent = before >= world.policyOf(order.shop).returns.perCustomer.most;
+    const frequent = before >= shop.policy.returns.perCustomer.most;
     let best: Plan | undefined;
     let most = -1;
     for (let i = 0; i < draws; i++) {
-      const plan = drawPlan(draw, seed, order, world, frequent);
+      const plan = drawPlan(draw, seed, order, shop, frequent);
       // What is rare counts more; what there is enough of counts nothing.
       const lacks = sumOf(plan.branches.map((branch) => ((planned.get(branch) ?? 0) < wantedOften ? 1 / (1 + (planned.get(branch) ?? 0)) : 0)));
       if (lacks > most) [best, most] = [plan, lacks];
