@@ -245,3 +245,16 @@ describe('the view of a return', () => {
     expect(view.money).toEqual({ payments: [], charges: [], payouts: [], sums: [] });
   });
 });
+
+test('a process shows the same diagram without a case, in the language of the reader', async () => {
+  const { body } = (await api.as('liting').get('/v1/processes/return-exchange?language=zh')) as { body: { diagram: View['diagram']; mermaid: string } };
+  expect(body.diagram.nodes.slice(0, 3)).toEqual([
+    { id: 'start', kind: 'start', title: '退换货' },
+    { id: 'stage:review', kind: 'stage', title: '审核' },
+    { id: 'task:review', kind: 'task', title: '审核退换货申请', within: 'stage:review' },
+  ]);
+  const id = await r.ask(await r.buy(), {});
+  const view = await viewOf(id);
+  expect(view.diagram.nodes.map((node) => node.id)).toEqual(body.diagram.nodes.map((node) => node.id));
+  expect(body.mermaid).toContain('stage_review --> stage_parcel');
+});
