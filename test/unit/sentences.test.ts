@@ -335,6 +335,22 @@ describe.each([...processes])('the words of %s', (name, process: RegisteredProce
     expect(wanting).toEqual([]);
   });
 
+  test('every number and yes-or-no in its forms has a name: alone it would say nothing', () => {
+    const plain = (node: unknown, field: string): string[] => {
+      if (Array.isArray(node)) return node.flatMap((inner) => plain(inner, field));
+      if (typeof node !== 'object' || node === null) return [];
+      const { type, properties, ...rest } = node as { type?: unknown; properties?: Record<string, unknown> };
+      const below = Object.entries(properties ?? {});
+      // Money is written whole.
+      if (below.some(([name]) => name === 'minor')) return [];
+      const own = ['integer', 'number', 'boolean'].includes(String(type)) ? [field] : [];
+      return [...own, ...below.flatMap(([name, inner]) => plain(inner, name)), ...Object.values(rest).flatMap((inner) => plain(inner, field))];
+    };
+    const fields = Object.values(process.declaration.tasks).flatMap(({ form }) => plain(z.toJSONSchema(form, { io: 'input', unrepresentable: 'any' }), ''));
+    const wanting = fields.filter((field) => languages.some((language) => wordOf(readerIn(language, name), `${field}:`) === undefined));
+    expect(wanting).toEqual([]);
+  });
+
   test('its sentences take their values from places that are there', () => {
     const { opened, events, outcomes } = textsOf(process);
     const places = (of: { readonly zh: string; readonly en: string }) => [...new Set([...placesOf(of.zh), ...placesOf(of.en)])];
