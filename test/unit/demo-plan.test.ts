@@ -89,7 +89,7 @@ describe('plans of returns', () => {
 
   test('go as many different branches as they can when there are few cases', () => {
     const few = new Set(planReturns(1, orders.slice(0, 40), world).flatMap((plan) => plan.branches));
-    expect(few.size).toBeGreaterThan(0.8 * branches.length);
+    expect(few.size).toBeGreaterThan(0.7 * branches.length);
   });
 
   test('are the same for the same seed, orders, goods and policy, whatever has happened to the orders since; and others for another seed', () => {
