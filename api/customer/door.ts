@@ -19,7 +19,7 @@ export const createDoor =
         log.info({ link: opened.link.id, case: opened.link.caseId, status: opened.status }, 'a link that no longer holds was used');
         throw new Problem(opened.status === 'expired' ? 'linkExpired' : 'linkRevoked');
       case 'invalid':
-        log.info({ address: request.ip }, 'a link that is not ours was tried');
+        // Nothing of it is logged: what is almost a token is one to whoever made the slip.
         throw new Problem('linkInvalid');
     }
   };

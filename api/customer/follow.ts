@@ -1,10 +1,10 @@
 /** A case as its customer sees it: where it stands, what they were told, what they may do. Ids, amounts and codes in words; nothing of how we work inside. */
 import { z } from 'zod';
 import type { CaseRow } from '../../db/cases.ts';
-import { evidenceOf } from '../../db/evidence.ts';
+import { evidenceOf, type Evidence } from '../../db/evidence.ts';
 import { pinnedPolicy } from '../../db/policies.ts';
 import type { Sql } from '../../db/pool.ts';
-import { tasksOfCase } from '../../db/tasks.ts';
+import { tasksOfCase, type Task } from '../../db/tasks.ts';
 import { toldTo, type ToldRow } from '../../db/messages.ts';
 import { typesOf, type Uploads } from '../../evidence/receive.ts';
 import { policyFor } from '../../policies/lookup.ts';
@@ -12,10 +12,12 @@ import { instant } from '../../values/instant.ts';
 import { moneySchema } from '../../values/schemas.ts';
 import type { EventDeclaration } from '../../workflows/kit/declare.ts';
 import { localeOf, messageOf, renderMessage } from '../../workflows/texts.ts';
+import { customerOf } from '../acting.ts';
 import type { AppDeps } from '../deps.ts';
 import { formOf, titleOf } from '../forms.ts';
 import type { Language } from '../language.ts';
-import { evidenceSchema, evidenceView } from '../views.ts';
+import { evidenceSchema } from '../views.ts';
+import { Problem } from '../problems.ts';
 import { asJsonSchema } from '../routes/processes.ts';
 import { outcomeText, readerOf, stageText, wordOf, type Reader } from '../sentences.ts';
 import { answerings, type Answering } from './questions.ts';
@@ -26,6 +28,15 @@ const words = z
   .record(z.string(), z.string())
   .describe('What the fields and codes of the form mean, in words: `choice.refund` before `refund`; `choice:` is the field itself');
 const asking = { title: z.string(), schema: z.record(z.string(), z.unknown()).describe('JSON Schema of what to send'), words };
+
+export const customerEvidenceSchema = evidenceSchema
+  .omit({ by: true })
+  .extend({ yours: z.boolean().describe('Uploaded through a link, not by us or a calling system') })
+  .meta({ id: 'CustomerEvidence', description: 'An uploaded file, as its customer sees it' });
+/** Who of us uploaded something is not the customer's to know. */
+export const customerEvidence =
+  (row: CaseRow) =>
+  ({ caseId: _caseId, by, ...evidence }: Evidence): z.output<typeof customerEvidenceSchema> => ({ ...evidence, yours: by === customerOf(row).id });
 
 export const followSchema = z
   .object({
@@ -39,7 +50,7 @@ export const followSchema = z
     told: z.array(z.object({ at, text: z.string() })).describe('What we told the customer, oldest first'),
     tasks: z.array(z.object({ task: z.string().describe('To complete it by'), ...asking, expiresAt: at.nullable() })).describe('What waits for the customer'),
     events: z.array(z.object({ event: z.string(), ...asking })).describe('What the customer may tell us now'),
-    evidence: z.array(evidenceSchema),
+    evidence: z.array(customerEvidenceSchema),
     upload: z
       .object({ types: z.array(z.string()), left: z.int().describe('Files that may still come'), photoMegabytes: z.int(), videoMegabytes: z.int() })
       .nullable()
@@ -60,6 +71,16 @@ export interface Followed {
   readonly events: ReadonlyMap<string, Put>;
   /** Currencies that an amount may be in, the likeliest first. */
   readonly currencies: readonly string[];
+}
+
+/** A task's form; undefined where it was opened with one that this version cannot take: operations see to that, and the rest of the page stays. */
+function formNow(task: Task, deps: AppDeps): z.ZodType | undefined {
+  try {
+    return formOf(task, deps);
+  } catch (error) {
+    if (error instanceof Problem && error.code === 'formChanged') return undefined;
+    throw error;
+  }
 }
 
 /** Words of a form's fields and codes, as far as the process has any. */
@@ -95,7 +116,10 @@ export async function follow(sql: Sql, row: CaseRow, language: Language, uploads
     await evidenceOf(sql, row.id),
     await withdrawalAsked(sql, row),
   ];
-  const put = (schema: z.ZodType): Put & { readonly shown: { readonly schema: Record<string, unknown>; readonly words: Record<string, string> } } => {
+  const put = (
+    schema: z.ZodType | undefined,
+  ): Put & { readonly shown: { readonly schema: Record<string, unknown>; readonly words: Record<string, string> } } => {
+    if (schema === undefined) return { ways: undefined, words: (code) => code, shown: { schema: {}, words: {} } };
     const ways = answerings(schema);
     const known = wordsOf(reader, ways);
     return {
@@ -104,7 +128,7 @@ export async function follow(sql: Sql, row: CaseRow, language: Language, uploads
       shown: { schema: asJsonSchema(schema), words: known },
     };
   };
-  const putTasks = tasks.map((task) => ({ task, ...put(formOf(task, deps)) }));
+  const putTasks = tasks.map((task) => ({ task, ...put(formNow(task, deps)) }));
   const putEvents = customerEvents(declaration?.events)
     .filter(([, { byCustomer }]) => row.status === 'open' && (byCustomer === true || (row.stage !== null && byCustomer?.includes(row.stage))))
     .map(([event, { title, payload }]) => ({ event, title: wordOf(reader, `${event}:`) ?? title[language], ...put(payload) }));
@@ -127,7 +151,7 @@ export async function follow(sql: Sql, row: CaseRow, language: Language, uploads
       expiresAt: task.expiresAt,
     })),
     events: putEvents.map(({ event, title, shown }) => ({ event, title, ...shown })),
-    evidence: evidence.map(evidenceView),
+    evidence: evidence.map(customerEvidence(row)),
     upload: runs && evidence.length < uploads.maxFiles ? uploadOf(uploads, evidence.length) : null,
     withdrawal: row.status !== 'open' ? 'no' : asked ? 'asked' : row.no_return ? 'no' : 'possible',
   };

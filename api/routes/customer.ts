@@ -2,18 +2,20 @@
 import { z } from 'zod';
 import { linkUrl } from '../../db/links.ts';
 import { createCustomer } from '../customer/acts.ts';
-import { followSchema, follow } from '../customer/follow.ts';
+import { customerEvidence, customerEvidenceSchema, follow, followSchema } from '../customer/follow.ts';
 import type { Acting } from '../acting.ts';
 import type { AppDeps } from '../deps.ts';
 import { customerRoute, type Route } from '../route.ts';
 import type { Uploads } from '../uploads.ts';
-import { arrivalSchema, delivery, evidenceView } from '../views.ts';
+import { arrivalSchema, delivery } from '../views.ts';
 import { reasonCode } from './cases.ts';
 import { fileReply, filesBody, uploadedSchema } from './evidence.ts';
 import { freeText } from '../../values/schemas.ts';
 
 export const tokenParam = z.object({ token: z.string().max(200).describe('The part of a link after `/c/`. Whoever has it acts for the customer') });
 export const languageQuery = z.object({ lang: z.enum(['zh', 'en']).optional().describe("Instead of the link's language").catch(undefined) });
+
+const customerUploaded = uploadedSchema.extend({ evidence: z.array(customerEvidenceSchema) });
 
 export function customerRoutes(deps: AppDeps, acting: Acting, uploads: Uploads): Route[] {
   const { pool, links } = deps;
@@ -77,11 +79,11 @@ export function customerRoutes(deps: AppDeps, acting: Acting, uploads: Uploads):
       query: languageQuery,
       body: filesBody,
       takes: 'upload',
-      replies: { 201: { description: 'Kept', schema: uploadedSchema }, 200: { description: 'All of it was there before', schema: uploadedSchema } },
+      replies: { 201: { description: 'Kept', schema: customerUploaded }, 200: { description: 'All of it was there before', schema: customerUploaded } },
       problems: ['inboxFull'],
       run: async ({ customer: { row }, language, request }) => {
         const { evidence, repeated, told } = await act.upload(request, row, language);
-        return { status: repeated ? 200 : 201, body: { evidence: evidence.map(evidenceView), ...(told ? { told } : {}) } };
+        return { status: repeated ? 200 : 201, body: { evidence: evidence.map(customerEvidence(row)), ...(told ? { told } : {}) } };
       },
     }),
     customerRoute({

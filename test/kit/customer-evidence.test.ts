@@ -65,8 +65,8 @@ describe('an upload', () => {
     const [photo, video] = [jpeg(50_000), mp4(300_000)];
     const answer = answerOf(await byCustomer(token, photo, video).expect(201));
     expect(answer.evidence).toMatchObject([
-      { kind: 'photo', type: 'image/jpeg', bytes: 50_000, by: expect.stringMatching(/^customer:customer-/) },
-      { kind: 'video', type: 'video/mp4', bytes: 300_000 },
+      { kind: 'photo', type: 'image/jpeg', bytes: 50_000, yours: true },
+      { kind: 'video', type: 'video/mp4', bytes: 300_000, yours: true },
     ]);
     expect(answer.told).toEqual({ became: 'taken', delivery: 'delivered' });
     const [first = '', second = ''] = answer.evidence.map((e) => e.id);
@@ -86,7 +86,9 @@ describe('an upload', () => {
       'cache-control': 'no-store',
     });
     expect(kit.logged.some((line) => line.includes('evidenceRead') && line.includes(second) && line.includes('"li"'))).toBe(true);
-    expect((await kit.as('li').get(caseUrl(of, '/evidence')).expect(200)).body).toMatchObject({ items: [{ id: first }, { id: second }] });
+    expect((await kit.as('li').get(caseUrl(of, '/evidence')).expect(200)).body).toMatchObject({
+      items: [{ id: first, by: expect.stringMatching(/^customer:customer-/) }, { id: second }],
+    });
     // Nobody else's: another case's customer, a shop that is not theirs, people whose work it is not.
     expect((await request(kit.app).get(`/c/${(await opened()).token}/evidence/${first}`)).status).toBe(404);
     expect((await kit.as('far').get(`/v1/evidence/${first}`)).status).toBe(404);
@@ -96,11 +98,15 @@ describe('an upload', () => {
   });
 
   test('by a calling system is the same, in its name', async () => {
-    const { of } = await opened();
+    const { of, token: customer } = await opened();
     const token = await kit.token('platform', 'upstream');
     const call = () => request(kit.app).post(caseUrl(of, '/evidence')).set('Authorization', `Bearer ${token}`).attach('file', png, 'a.png');
     const answer = answerOf(await call().expect(201));
     expect(answer.evidence).toMatchObject([{ by: 'platform', kind: 'photo' }]);
+    // The customer sees that it is there, and not from whom.
+    const seen = await request(kit.app).get(`/v1/c/${customer}`);
+    expect(seen.body).toMatchObject({ evidence: [{ id: answer.evidence[0]?.id, yours: false }] });
+    expect(seen.text).not.toContain('platform');
     // Sent again, because the answer was lost: the same evidence, and nothing is told twice.
     const again = answerOf(await call().expect(200));
     expect(again.evidence).toEqual(answer.evidence);

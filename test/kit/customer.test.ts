@@ -287,6 +287,17 @@ describe('the holder of a link', () => {
     expect(rows).toEqual([{ name: 'courier' }]);
   });
 
+  test('sees the rest of a case one of whose tasks asks for a form of another version', async () => {
+    const { of, token } = await opened();
+    await kit.openTask(of, { path: 'offer', name: 'offer', role: 'customer', formVersion: 7 });
+    expect((await follow(token))['tasks']).toMatchObject([{ task: 'offer', schema: {} }]);
+    expect((await get(`/c/${token}`).expect(200)).text).toContain('This cannot be answered here.');
+    expect((await post(`/v1/c/${token}/tasks/offer/complete`, { form: { choice: 'refund', careful: true } })).body).toMatchObject({
+      status: 409,
+      code: 'formChanged',
+    });
+  });
+
   test('withdraws while that is possible; what was stored waits for an outage to end', async () => {
     const { of, token } = await opened();
     kit.temporal.away = true;
@@ -412,6 +423,15 @@ describe('the page', () => {
     expect((await get(`/c/${token}`)).text).toContain('You asked to withdraw it');
     const { rows } = await kit.pool.query<{ data: unknown }>(`select data from timeline where case_id = $1 and kind = 'withdrawAsked'`, [of]);
     expect(rows).toEqual([{ data: { by: expect.stringMatching(/^customer:/), reason: 'changedMind' } }]);
+  });
+
+  test('is small: with everything on it and its style, less than a photo', async () => {
+    const { of, token } = await opened();
+    await kit.pool.query(`update cases set stage = 'first' where id = $1`, [of]);
+    await offer(of);
+    for (let i = 0; i < 10; i++) await tell(of, `m${i}`, 'owed', { amount: { minor: 100, currency: 'CNY' }, until: '2026-12-01T01:00:00.000Z' });
+    const [shown, css] = [await get(`/c/${token}`), await get('/c/page.css')];
+    expect(shown.text.length + css.text.length).toBeLessThan(25_000);
   });
 
   test('stays in the language that was chosen', async () => {
