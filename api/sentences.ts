@@ -306,13 +306,16 @@ export function effectText(reader: Reader, row: Pick<TimelineFact, 'data' | 'eff
   const { data, effect } = row;
   const known = operationOf(reader, data);
   const title = operationText(reader, data);
-  const by =
+  const entered =
     data['enteredBy'] === undefined
       ? ''
       : pick(reader, `（由${whoText(reader, data['enteredBy'])}录入）`, ` (entered by ${whoText(reader, data['enteredBy'])})`);
+  // A redo has the path of the effect that it repeats, with a number.
+  const by = /#\d+$/.test(text(data['path'])) ? `${pick(reader, '（再次执行）', ' (once more)')}${entered}` : entered;
   if (data['error'] !== undefined) {
     const why = wordOf(reader, text(data['error']), 'error', known?.system) ?? text(data['error']);
-    return pick(reader, `“${title}”没有办成：${why}${by}`, `"${title}" was refused: ${why}${by}`);
+    const what = intentText(reader, data, effect?.args);
+    return pick(reader, `“${what}”没有办成：${why}${by}`, `"${what}" was refused: ${why}${by}`);
   }
   const done = known?.operation.done;
   const seen = { ...(isObject(effect?.args) ? effect.args : {}), ...(isObject(effect?.answer) ? effect.answer : {}) };

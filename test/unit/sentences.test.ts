@@ -61,8 +61,13 @@ const said: readonly (readonly [row: TimelineFact, zh: string, en: string])[] = 
   ],
   [
     row('effect', { ...refund, error: 'abovePayment' }, { effect: { ...refunded, ok: false, answer: 'abovePayment' } }),
-    '“退款”没有办成：超过该笔付款的可退金额',
-    '"Refund" was refused: more than what is left of the payment',
+    '“退款 ¥128.00”没有办成：超过该笔付款的可退金额',
+    '"Refund CN¥128.00" was refused: more than what is left of the payment',
+  ],
+  [
+    row('effect', { ...refund, path: 'p1/refund#2' }, { effect: refunded }),
+    '已提交退款 ¥128.00（付款 p1，原路退回）（再次执行）',
+    'A refund of CN¥128.00 was submitted (payment p1, the way it was paid) (once more)',
   ],
   [
     row('effect', { ...refund, enteredBy: 'wang' }, { effect: refunded }),
