@@ -206,6 +206,18 @@ describe('a parcel that does not reach us', () => {
     expect(await r.fateOf(units)).toEqual(['sentBack']);
   });
 
+  test('with part of the goods here: the rest may come by another label', async () => {
+    const { id, label } = await r.toParcel(...twoCups);
+    const own = await r.ownCourier(id);
+    const units = await r.receive(label);
+    await r.carrier(own, 'returned');
+    await r.decide(id, 'parcel-3/parcelTrouble', trouble('newLabel'));
+    units.push(...(await r.receive(await r.label(id, 4))));
+    await r.inspect(id, units.map(r.accept));
+    await r.refundState(id, 'arrived');
+    expect(await kit.outcome(id)).toEqual({ result: 'refunded', amount: cny(10_000) });
+  });
+
   test('may end the return: with nothing here it has expired, with part of the goods here that part is settled', async () => {
     const none = await r.toParcel();
     await r.carrier(none.label, 'lost');
