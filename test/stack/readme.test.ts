@@ -105,6 +105,7 @@ async function follow(request: string, meanwhile: () => Promise<void>): Promise<
 }
 
 const wholeStory = { status: 'completed', outcome: { result: 'refunded', amount: { minor: 5900, currency: 'CNY' } } };
+/** Of one order only the first case is thanked for; thanks come when they come beside the money. */
 const told = ['received', 'sendGoods', 'courierNoted', 'parcelArrived', 'inspected', 'refundApproved', 'refundSubmitted', 'refundAccepted', 'refundArrived'];
 
 beforeAll(async () => {
@@ -119,7 +120,10 @@ afterAll(async () => {
 
 describe('the README’s return', () => {
   test('runs as printed: started, decided, received, inspected, refunded, and the customer told at every stage', async () => {
-    expect(await follow('as-printed', () => Promise.resolve())).toMatchObject({ ...wholeStory, told });
+    const end = await follow('as-printed', () => Promise.resolve());
+    expect(end).toMatchObject(wholeStory);
+    expect(end.told.filter((message) => message !== 'thanks')).toEqual(told);
+    expect(end.told).toContain('thanks');
   }, 120_000);
 
   test('ends the same when worker, API and Temporal are killed after each step (HT4)', async () => {
