@@ -4,6 +4,7 @@ import { WorkflowFailedError } from '@temporalio/client';
 import type { CaseId } from '../../values/ids.ts';
 import { startKit, type Kit } from './harness.ts';
 import { surroundings } from './surroundings.ts';
+import { tinyCases } from './tiny.ts';
 
 let kit: Kit;
 beforeAll(async () => {
@@ -11,9 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => kit.stop());
 
-let count = 0;
-const open = async (script: string, more: object = {}): Promise<CaseId> =>
-  (await kit.open('tiny', { id: `${script}-${++count}`, shop: 'shop-1', script, ...more })).id;
+const { open, withdraw, say } = tinyCases(() => kit);
 
 describe('a case', () => {
   test('runs from its start to its outcome, with its record in Postgres', async () => {
@@ -41,10 +40,9 @@ describe('a case', () => {
   });
 
   test('is one case however often it is opened with the same input', async () => {
-    const id = await open('windowed');
-    const again = await kit.open('tiny', { id: `windowed-${count}`, shop: 'shop-1', script: 'windowed' });
-    expect(again.id).toBe(id);
-    await expect(kit.open('tiny', { id: `windowed-${count}`, shop: 'shop-2', script: 'windowed' })).rejects.toThrow('exists with another input');
+    const id = await open('windowed', { id: 'same' });
+    expect(await open('windowed', { id: 'same' })).toBe(id);
+    await expect(open('windowed', { id: 'same', shop: 'shop-2' })).rejects.toThrow('exists with another input');
   });
 
   test('fails loudly when a loop uses a step name twice (EF4)', async () => {
@@ -73,9 +71,6 @@ describe('undo', () => {
 });
 
 describe('withdrawal', () => {
-  const withdraw = (id: CaseId) =>
-    kit.send({ source: 'upstream', eventId: `w-${id}`, kind: 'withdraw', name: 'withdraw', caseId: id, body: { reason: 'changed mind' } });
-
   test('undoes in reverse, closes the open task and ends withdrawn (EF5)', async () => {
     const id = await open('grabAndWait');
     await kit.opened(id, 'decide');
@@ -169,7 +164,7 @@ describe('an event that ends', () => {
     const id = await open('grabAndWait');
     await kit.opened(id, 'decide');
     kit.fault('bench', { latencyMs: 500, operations: ['letGo'] });
-    await kit.send({ source: 'upstream', eventId: `w-${id}`, kind: 'withdraw', name: 'withdraw', caseId: id, body: { reason: 'changed mind' } });
+    await withdraw(id);
     await kit.until(
       'the task withdrawn',
       () => kit.openTasks(id),
@@ -201,7 +196,7 @@ describe('branches', () => {
   test('first: an event wins, and the other branch’s task is closed as lost', async () => {
     const id = await open('first');
     await kit.opened(id, 'person/decide');
-    await kit.send({ source: 'upstream', eventId: `said-${id}`, kind: 'event', name: 'said', caseId: id, body: { words: 'hello' } });
+    await say(id, 'hello');
     expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['bell', 'hello'] });
     expect((await kit.pool.query('select status from tasks where case_id = $1', [id])).rows).toEqual([{ status: 'lost' }]);
   });
@@ -214,7 +209,7 @@ describe('branches', () => {
       `update tasks set status = 'done', decided_by = 'wang', decided_role = 'agent', decided_at = now(), form = '{"answer":"no"}', closed_at = now() where case_id = $1`,
       [id],
     );
-    await kit.send({ source: 'upstream', eventId: `said-${id}`, kind: 'event', name: 'said', caseId: id, body: { words: 'too late' } });
+    await say(id, 'too late');
     expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['person', 'no'] });
   });
 
@@ -259,16 +254,15 @@ describe('events', () => {
     });
 
   test('come before the case exists and wait for their correlation (IN2)', async () => {
-    const number = count + 1;
     await kit.send({
       source: 'bench.rang',
-      eventId: `early-${number}`,
+      eventId: 'early',
       kind: 'event',
       name: 'bench.rang',
-      correlationKey: `bell-events-${number}`,
+      correlationKey: 'bell-early',
       body: { bell: 'b', times: 3 },
     });
-    const id = await open('events');
+    const id = await open('events', { id: 'early' });
     await kit.until(
       'taken',
       () => kit.row(id),
@@ -279,7 +273,7 @@ describe('events', () => {
       async () => (await kit.pool.query<{ n: number }>('select count(*)::int as n from inbox where case_id = $1 and seen_at is not null', [id])).rows[0]?.n,
       (n) => n === 1,
     );
-    await kit.send({ source: 'upstream', eventId: `said-${id}`, kind: 'event', name: 'said', caseId: id, body: { words: 'now' } });
+    await say(id, 'now');
     expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['rang 3', 'now'] });
   });
 
@@ -297,20 +291,19 @@ describe('events', () => {
       (n) => n === 1,
     );
     await rang(id, 5, 'five');
-    await kit.send({ source: 'upstream', eventId: `said-${id}`, kind: 'event', name: 'said', caseId: id, body: { words: 'after' } });
+    await say(id, 'after');
     expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['rang 5', 'after'] });
   });
 
   test('left over from one round are not taken by the next round’s wait (IN9)', async () => {
     const id = await open('rounds');
-    const say = (n: string) => kit.send({ source: 'upstream', eventId: `${id}-${n}`, kind: 'event', name: 'said', caseId: id, body: { words: n } });
     await kit.opened(id, 'round-1/decide');
     await kit.decide(id, 'round-1/decide', { answer: 'yes' });
-    await say('one');
+    await say(id, 'one');
     await kit.opened(id, 'round-2/decide');
-    await say('left over');
+    await say(id, 'left over');
     await kit.decide(id, 'round-2/decide', { answer: 'yes' });
-    await say('two');
+    await say(id, 'two');
     expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['one', 'two'] });
   });
 });

@@ -12,6 +12,7 @@ import type { CaseId } from '../../values/ids.ts';
 import { instant } from '../../values/instant.ts';
 import { startKit, type HistoryEvent, type Kit } from './harness.ts';
 import { surroundings } from './surroundings.ts';
+import { tinyCases } from './tiny.ts';
 
 let kit: Kit;
 beforeAll(async () => {
@@ -20,10 +21,10 @@ beforeAll(async () => {
 afterAll(() => kit.stop());
 
 const hours = 3_600_000;
-let count = 0;
+const { open, withdraw, say } = tinyCases(() => kit);
 /** A case whose clock T10 (24 hours, at any time of day) runs and whose task `decide` names it. */
 async function running(script = 'clocks'): Promise<CaseId> {
-  const { id } = await kit.open('tiny', { id: `${script}-${++count}`, shop: 'shop-1', script });
+  const id = await open(script);
   await kit.opened(id, 'decide');
   await kit.parked(id);
   return id;
@@ -78,7 +79,7 @@ describe('a clock that a case starts', () => {
     expect(await clock(id)).toMatchObject({ deadline: null, next_point: null });
     expect(await job(id)).toBeUndefined();
 
-    await kit.send({ source: 'upstream', eventId: id, kind: 'event', name: 'said', caseId: id, body: { words: 'here' } });
+    await say(id, 'here');
     await kit.opened(id, 'again/decide');
     expect(await clock(id)).toMatchObject({ status: 'running' });
     await kit.decide(id, 'again/decide', { answer: 'yes' });
@@ -109,7 +110,7 @@ describe('a clock that a case starts', () => {
 
   test('is abandoned when its case is withdrawn, and counts again when the case is reset', async () => {
     const id = await running();
-    await kit.send({ source: 'upstream', eventId: `w-${id}`, kind: 'withdraw', name: 'withdraw', caseId: id, body: { reason: 'changed mind' } });
+    await withdraw(id);
     await kit.outcome(id);
     expect(await clock(id)).toMatchObject({ status: 'stopped', next_point: null });
     expect(await job(id)).toBeUndefined();
@@ -122,8 +123,6 @@ describe('a clock that a case starts', () => {
 
 describe('a case that is reset into another branch (HT6)', () => {
   const start = (event: HistoryEvent): boolean => Boolean(event.workflowTaskCompletedEventAttributes);
-  const say = (of: CaseId, words: string) =>
-    kit.send({ source: 'upstream', eventId: `${of}-${words}`, kind: 'event', name: 'said', caseId: of, body: { words } });
   const status = (of: CaseId, expected: string) =>
     kit.until(
       `clock ${expected}`,
@@ -132,7 +131,7 @@ describe('a case that is reset into another branch (HT6)', () => {
     );
   /** A case that was told to wait and then reset, and told to stop: its clock has stopped. */
   async function forked(): Promise<CaseId> {
-    const { id } = await kit.open('tiny', { id: `fork-${++count}`, shop: 'shop-1', script: 'fork' });
+    const id = await open('fork');
     await status(id, 'running');
     await say(id, 'wait');
     await status(id, 'paused');
@@ -325,7 +324,7 @@ describe('a policy that is published while a case runs (CL9)', () => {
     const loaded = loadPolicy(new URL('../../policies/demo.yaml', import.meta.url).pathname);
     await publishPolicy(kit.pool, loaded);
     await kit.decide(id, 'decide', { answer: 'yes' });
-    await kit.send({ source: 'upstream', eventId: id, kind: 'event', name: 'said', caseId: id, body: { words: 'here' } });
+    await say(id, 'here');
     await kit.opened(id, 'again/decide');
     // 30 seconds there. Only the pause was added.
     const after = (await clock(id)).deadline;

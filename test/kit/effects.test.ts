@@ -11,9 +11,10 @@ import { putPerson } from '../../db/people.ts';
 import { inTransaction } from '../../db/pool.ts';
 import { askRedo } from '../../db/tasks.ts';
 import { effectKey, taskId, type CaseId, type PersonId } from '../../values/ids.ts';
-import type { EffectRequest, Manifest } from '../../workflows/kit/protocol.ts';
+import type { EffectRequest } from '../../workflows/kit/protocol.ts';
 import { startKit, type Kit } from './harness.ts';
 import { surroundings } from './surroundings.ts';
+import { tinyCases } from './tiny.ts';
 
 let kit: Kit;
 let databaseUrl: string;
@@ -27,9 +28,7 @@ afterEach(() => kit.fault('bench', {}));
 
 /** A person is asked after this long, not after the policy's ten minutes. */
 const soon = { repairAfter: 2500 };
-let count = 0;
-const open = async (script: string, more: object = {}, other: Partial<Manifest> = {}): Promise<CaseId> =>
-  (await kit.open('tiny', { id: `${script}-${++count}`, shop: 'shop-1', script, ...more }, other)).id;
+const { open, withdraw } = tinyCases(() => kit);
 const ledger = async (of: CaseId, path: string) =>
   (await kit.ledger('bench', effectKey(of, path))).find(({ key }) => key === effectKey(of, path)) ?? { attempts: 0, executions: 0 };
 const attempted = (of: CaseId, path: string, times = 1) =>
@@ -166,7 +165,7 @@ describe('undo', () => {
     const id = await open('grabAndWait', {}, soon);
     await kit.opened(id, 'decide');
     kit.fault('bench', { errorRate: 1, operations: ['letGo'] });
-    await kit.send({ source: 'upstream', eventId: `w-${id}`, kind: 'withdraw', name: 'withdraw', caseId: id, body: { reason: 'changed mind' } });
+    await withdraw(id);
     await kit.opened(id, 'b!undo!repair-1');
     kit.fault('bench', {});
     await repair(id, 'b!undo!repair-1', { action: 'retry' });
@@ -178,7 +177,7 @@ describe('undo', () => {
     const id = await open('grabAndWait', {}, soon);
     await kit.opened(id, 'decide');
     kit.fault('bench', { errorRate: 1, operations: ['letGo'] });
-    await kit.send({ source: 'upstream', eventId: `w-${id}`, kind: 'withdraw', name: 'withdraw', caseId: id, body: { reason: 'changed mind' } });
+    await withdraw(id);
     await kit.opened(id, 'b!undo!repair-1');
     kit.fault('bench', {});
     await repair(id, 'b!undo!repair-1', { action: 'giveUp' });
@@ -326,7 +325,7 @@ describe('after a reset past it (EF7)', () => {
   test('one that was taken back since does not count as done: a person is asked (EF6)', async () => {
     const id = await open('grabAndWait');
     await kit.opened(id, 'decide');
-    await kit.send({ source: 'upstream', eventId: `w-${id}`, kind: 'withdraw', name: 'withdraw', caseId: id, body: { reason: 'changed mind' } });
+    await withdraw(id);
     expect(await kit.outcome(id)).toEqual({ result: 'withdrawn' });
     await kit.reset(id, (event) => Boolean(event.workflowTaskCompletedEventAttributes), 'dropped');
     await kit.opened(id, 'a!repair-1');
@@ -351,7 +350,7 @@ describe('a redo of what was taken back (EF6)', () => {
   test('is done again, on purpose, under a key of its own, and the undo stands', async () => {
     const id = await open('grabAndWait');
     await kit.opened(id, 'decide');
-    await kit.send({ source: 'upstream', eventId: `w-${id}`, kind: 'withdraw', name: 'withdraw', caseId: id, body: { reason: 'changed mind' } });
+    await withdraw(id);
     expect(await kit.outcome(id)).toEqual({ result: 'withdrawn' });
     await redone(id, 'a');
     expect(await kit.executions(id)).toEqual({ a: 1, b: 1, 'a!undo': 1, 'b!undo': 1, 'a#2': 1 });
@@ -377,7 +376,7 @@ describe('units of one order line that cases draw on (EF8)', () => {
     const loser = winner === one ? two : one;
     expect(await outcome(loser)).toEqual({ result: 'done', log: ['alreadyReturned'] });
     if (winner === undefined) throw new Error('no winner');
-    await kit.send({ source: 'upstream', eventId: `w-${winner}`, kind: 'withdraw', name: 'withdraw', caseId: winner, body: { reason: 'changed mind' } });
+    await withdraw(winner);
     expect(await kit.outcome(winner)).toEqual({ result: 'withdrawn' });
     const third = await open('reserve', { items: ['order-ef8', '3'] });
     await kit.opened(third, 'decide');

@@ -8,6 +8,7 @@ import { connectTemporal } from '../../delivery/temporal.ts';
 import type { CaseId } from '../../values/ids.ts';
 import { startKit, type Kit, type Surroundings } from './harness.ts';
 import { surroundings } from './surroundings.ts';
+import { tinyCases } from './tiny.ts';
 
 let kit: Kit;
 let around: Surroundings;
@@ -17,9 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => kit.stop());
 
-let count = 0;
-const open = async (script: string, more: object = {}, other: object = {}): Promise<CaseId> =>
-  (await kit.open('tiny', { id: `${script}-${++count}`, shop: 'shop-1', script, ...more }, other)).id;
+const { open, say } = tinyCases(() => kit);
 
 interface Found {
   readonly at: string;
@@ -76,7 +75,7 @@ describe('a history that grows past its limit', () => {
     const id = await open('grabAndRounds', {}, { historyLimit: 12 });
     await kit.opened(id, 'round-1/decide');
     await kit.decide(id, 'round-1/decide', { answer: 'yes' });
-    await kit.send({ source: 'upstream', eventId: `${id}-1`, kind: 'event', name: 'said', caseId: id, body: { words: 'one' } });
+    await say(id, 'one');
     await kit.opened(id, 'round-2/decide!overlong');
     return id;
   };
@@ -87,7 +86,7 @@ describe('a history that grows past its limit', () => {
     await look(id, { action: 'retry' });
     await kit.opened(id, 'round-2/decide');
     await kit.decide(id, 'round-2/decide', { answer: 'yes' });
-    await kit.send({ source: 'upstream', eventId: `${id}-2`, kind: 'event', name: 'said', caseId: id, body: { words: 'two' } });
+    await say(id, 'two');
     expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['one', 'two'] });
   });
 

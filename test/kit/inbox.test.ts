@@ -8,9 +8,10 @@ import { redeliver } from '../../delivery/inbox.ts';
 import { startUnstarted } from '../../delivery/start.ts';
 import type { CaseId } from '../../values/ids.ts';
 import { instant } from '../../values/instant.ts';
-import { deliverSignal, type Manifest } from '../../workflows/kit/protocol.ts';
+import { deliverSignal } from '../../workflows/kit/protocol.ts';
 import { startKit, type Kit } from './harness.ts';
 import { surroundings } from './surroundings.ts';
+import { tinyCases } from './tiny.ts';
 
 let kit: Kit;
 beforeAll(async () => {
@@ -18,9 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => kit.stop());
 
-let count = 0;
-const open = async (script: string, more: object = {}, other: Partial<Manifest> = {}): Promise<CaseId> =>
-  (await kit.open('tiny', { id: `${script}-${++count}`, shop: 'shop-1', script, ...more }, other)).id;
+const { open } = tinyCases(() => kit);
 const said = (of: CaseId, eventId: string, words = eventId) => ({
   source: 'upstream',
   eventId: `${of}/${eventId}`,
@@ -143,9 +142,8 @@ describe('an event and its correlation that are inserted at once (IN2)', () => {
 
 describe('an early event (IN2)', () => {
   test('that came before its case asked for it is delivered when it asks', async () => {
-    const number = count + 1;
-    await kit.store(bell(`bell-events-${number}`, `early-${number}`, 7));
-    const id = await open('events');
+    await kit.store(bell('bell-early', 'early', 7));
+    const id = await open('events', { id: 'early' });
     await seen(id, 1);
     await kit.send(said(id, 'now'));
     expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['rang 7', 'now'] });

@@ -2,12 +2,12 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { connectPool, isAway, type Pool } from '../../db/pool.ts';
 import type { CaseId } from '../../values/ids.ts';
-import type { Manifest } from '../../workflows/kit/protocol.ts';
 import { sweep, sweepSettings } from '../../worker/sweeps.ts';
 import { startKit, type Kit, type Surroundings } from './harness.ts';
 import { startKillable } from './killable.ts';
 import { proxyTo, type Proxy } from './proxy.ts';
 import { surroundings } from './surroundings.ts';
+import { tinyCases } from './tiny.ts';
 
 let kit: Kit;
 /** As a killed worker sees the world: past the proxies. */
@@ -40,9 +40,7 @@ afterAll(async () => {
 
 /** Nothing is too young to be looked at. */
 const atOnce = { ...sweepSettings, graceMs: 0, redeliverAfterMs: 0, settleMs: 0 };
-let count = 0;
-const open = async (script: string, more: object = {}, other: Partial<Manifest> = {}): Promise<CaseId> =>
-  (await kit.open('tiny', { id: `${script}-${++count}`, shop: 'shop-1', script, ...more }, other)).id;
+const { open, say } = tinyCases(() => kit);
 /** Postgres is there again, and the pool has noticed which of its connections broke. */
 async function postgresBack(): Promise<void> {
   await postgres.restore();
@@ -145,13 +143,12 @@ describe('Temporal away', () => {
     await kit.opened(id, 'round-1/decide');
     await kit.parked(id);
     await temporal.refuse();
-    const say = (words: string) => kit.send({ source: 'upstream', eventId: `${id}-${words}`, kind: 'event', name: 'said', caseId: id, body: { words } });
     await kit.decide(id, 'round-1/decide', { answer: 'yes' });
-    for (const words of ['first', 'second']) expect(await say(words)).toMatchObject({ status: 'stored' });
+    for (const words of ['first', 'second']) expect(await say(id, words)).toMatchObject({ status: 'stored' });
     const started = await open('grab');
     expect(await kit.row(started)).toMatchObject({ started_at: null });
     // What no sweep can mend now fails no sweep.
-    expect(await sweep(kit.engine, atOnce)).toEqual({ started: 0, redelivered: 0, broken: 0, mended: 0 });
+    expect(await sweep(kit.engine, atOnce)).toEqual({ started: 0, redelivered: 0, broken: 0, mended: 0, unclaimed: 0 });
     await temporal.restore();
     await kit.until(
       'sweeps',
@@ -160,7 +157,7 @@ describe('Temporal away', () => {
     );
     expect(await kit.outcome(started)).toEqual({ result: 'done', log: ['x'] });
     await kit.decide(id, 'round-2/decide', { answer: 'yes' });
-    await say('third');
+    await say(id, 'third');
     // The second words were said before the second round began.
     expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['first', 'third'] });
   });

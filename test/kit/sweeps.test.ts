@@ -13,6 +13,7 @@ import { manifestOf } from '../../workflows/registry.ts';
 import { sweep, sweepSettings } from '../../worker/sweeps.ts';
 import { startKit, type Kit } from './harness.ts';
 import { surroundings } from './surroundings.ts';
+import { tinyCases } from './tiny.ts';
 
 let kit: Kit;
 beforeAll(async () => {
@@ -22,16 +23,15 @@ afterAll(() => kit.stop());
 
 /** Nothing is too young to be looked at. */
 const atOnce = { ...sweepSettings, graceMs: 0, redeliverAfterMs: 0, settleMs: 0 };
-let count = 0;
-const open = async (script: string, more: object = {}): Promise<CaseId> =>
-  (await kit.open('tiny', { id: `${script}-${++count}`, shop: 'shop-1', script, ...more })).id;
+const { open, say } = tinyCases(() => kit);
+let left = 0;
 
 /** A case's row as the API commits it, and then the API is gone. */
 async function committed(script: string, runAt?: Date, more: object = {}): Promise<CaseId> {
   const registered = kit.processes.get('tiny');
   if (!registered) throw new Error('no tiny');
   const { declaration } = registered;
-  const input = declaration.input.parse({ id: `${script}-${++count}`, shop: 'shop-1', script, ...more });
+  const input = declaration.input.parse({ id: `left-${++left}`, shop: 'shop-1', script, ...more });
   const policy = loadPolicy(new URL('../../policies/default.yaml', import.meta.url).pathname);
   const manifest = manifestOf(declaration, 'shop-1', policy, kit.engine.systems);
   await inTransaction(kit.pool, (tx) => openCase(tx, { declaration, input, manifest, starter: 'upstream', ...(runAt ? { runAt: instant(runAt) } : {}) }));
@@ -207,7 +207,7 @@ describe('cases that fail again and again (HT10)', () => {
     for (let n = 0; n < 50; n++) poisoned.push(await open(n % 2 === 0 ? 'poison' : 'poisonRecord'));
     const told = await open('poisonWhenTold');
     await kit.opened(told, 'person/decide');
-    await kit.send({ source: 'upstream', eventId: `${told}-1`, kind: 'event', name: 'said', caseId: told, body: { words: 'now' } });
+    await say(told, 'now');
 
     for (let n = 0; n < 5; n++) {
       const began = Date.now();

@@ -2,10 +2,11 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { undelivered } from '../../db/inbox.ts';
 import { sweep, sweepSettings } from '../../worker/sweeps.ts';
-import { deliverSignal, type Manifest } from '../../workflows/kit/protocol.ts';
+import { deliverSignal } from '../../workflows/kit/protocol.ts';
 import type { CaseId } from '../../values/ids.ts';
 import { startKit, type HistoryEvent, type Kit } from './harness.ts';
 import { surroundings } from './surroundings.ts';
+import { tinyCases } from './tiny.ts';
 
 let kit: Kit;
 beforeAll(async () => {
@@ -13,19 +14,13 @@ beforeAll(async () => {
 });
 afterAll(() => kit.stop());
 
-let count = 0;
-const open = async (script: string, more: object = {}, other: Partial<Manifest> = {}): Promise<CaseId> =>
-  (await kit.open('tiny', { id: `${script}-${++count}`, shop: 'shop-1', script, ...more }, other)).id;
+const { open, withdraw, say } = tinyCases(() => kit);
 const tasks = (of: CaseId) => kit.rows<{ path: string; status: string }>('select path, status from tasks where case_id = $1 order by path', of);
 const inbox = (of: CaseId) =>
   kit.rows<{ kind: string; seen: boolean; became: string | null }>(
     'select kind, seen_at is not null as seen, became from inbox where case_id = $1 order by id',
     of,
   );
-const withdraw = (of: CaseId) =>
-  kit.send({ source: 'upstream', eventId: `w-${of}-${++count}`, kind: 'withdraw', name: 'withdraw', caseId: of, body: { reason: 'changed mind' } });
-const say = (of: CaseId, words: string) =>
-  kit.send({ source: 'upstream', eventId: `${of}-${words}`, kind: 'event', name: 'said', caseId: of, body: { words } });
 const start = (event: HistoryEvent): boolean => Boolean(event.workflowTaskCompletedEventAttributes);
 
 describe('a decision', () => {
