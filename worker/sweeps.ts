@@ -45,7 +45,7 @@ export async function sweep(engine: Engine, settings: SweepSettings = sweepSetti
   const parts = [
     takeOnUnclaimed(engine),
     startUnstarted(engine.pool, engine.temporal, settings.graceMs),
-    redeliver(engine.pool, engine.temporal, settings.redeliverAfterMs, settings.graceMs),
+    redeliver(engine.pool, engine.temporal, settings.redeliverAfterMs, Math.min(settings.graceMs, settings.redeliverAfterMs)),
     whileTemporalAnswers(() => findBroken(engine, settings)),
     whileTemporalAnswers(() => findMended(engine)),
   ] as const;

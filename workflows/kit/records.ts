@@ -44,6 +44,8 @@ export class Recorder {
   /** How an effect that is not quick, or whose system is away, is tried until a person is asked. */
   readonly #effect: Pick<KitActivities, 'runEffect'>;
   #order = 0;
+  /** The end of the line of calls beside the workflow task. */
+  #last: Promise<unknown> = Promise.resolve();
   #next: Gathering = { clocks: [], told: [], seen: [], refused: [] };
 
   constructor(of: CaseId, repairAfter: number) {
@@ -91,10 +93,12 @@ export class Recorder {
   /** One effect: quick ones first beside the workflow task; then, or when slow, as an activity that retries until `repairAfter`. Effects finish: they are never cancelled. */
   async effect(request: Omit<EffectRequest, keyof Recorded>, pace: 'quick' | 'slow'): Promise<EffectAnswer> {
     return CancellationScope.nonCancellable(async () => {
+      // Nothing that cannot be taken back happens before it is certain that it can not.
+      if (this.#next.noReturn) await this.flush();
       if (pace === 'quick') {
         const pending = this.#take();
         try {
-          return await beside.runEffect({ ...request, case: this.#case, pending });
+          return await this.#inTurn(() => beside.runEffect({ ...request, case: this.#case, pending }));
         } catch (failure) {
           // What had gathered must not wait for the system to come back: the customer is told, the stage shows.
           await this.#either('record', { case: this.#case, pending });
@@ -122,12 +126,24 @@ export class Recorder {
     };
   }
 
+  /**
+   * One call beside the workflow task at a time. Several that end together are one step of the workflow when it runs and several, or one, when it is replayed; then
+   * parallel branches would go on in another order than they did, and take each other's results (TMPRL1100). One after the other there is one order.
+   */
+  #inTurn<T>(call: () => Promise<T>): Promise<T> {
+    const mine = this.#last.then(call, call);
+    this.#last = mine.catch(() => undefined);
+    return mine;
+  }
+
   async #either(kind: keyof KitActivities, request: Recorded): Promise<unknown> {
     // The callers' signatures hold the pairing of kind and request; the proxies' own types cannot express it for a union.
     const call = (by: typeof beside | typeof apart) => (by[kind] as unknown as (r: Recorded) => Promise<unknown>)(request);
     return CancellationScope.nonCancellable(async () => {
       try {
-        return await call(beside);
+        // What runs beside a workflow task is forgotten with it when the worker is killed, and an event that came meanwhile then comes first. So the point of no
+        // return is an activity of its own: from the moment it is written, history has it before all that comes later.
+        if (!request.pending.noReturn) return await this.#inTurn(() => call(beside));
       } catch (failure) {
         if (isFinal(failure)) throw faultOf(failure);
       }

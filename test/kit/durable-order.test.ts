@@ -1,0 +1,47 @@
+/** What a killed worker must not change: the order in which branches go on, and that past no return is past it. */
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { z } from 'zod';
+import { startKit, type HistoryEvent, type Kit } from './harness.ts';
+import { surroundings } from './surroundings.ts';
+
+let kit: Kit;
+beforeAll(async () => {
+  kit = await startKit(await surroundings());
+});
+afterAll(() => kit.stop());
+
+const time = z.object({ seconds: z.number(), nanos: z.number() }).transform(({ seconds, nanos }) => seconds * 1000 + nanos / 1e6);
+const marker = z.object({ seq: z.int(), activity_type: z.string(), original_schedule_time: time });
+/** The calls beside the workflow tasks, as the worker noted them. */
+const besides = (events: readonly HistoryEvent[]) =>
+  events
+    .flatMap((event) => {
+      const data = event.markerRecordedEventAttributes?.details?.['data']?.payloads?.[0]?.data;
+      return data ? [marker.parse(JSON.parse(Buffer.from(data).toString()))] : [];
+    })
+    .toSorted((a, b) => a.seq - b.seq);
+
+test('branches call one after the other beside a workflow task, so that a replay takes them in the order in which they went on', async () => {
+  const { id } = await kit.open('tiny', { id: 'in-turn', shop: 'shop-1', script: 'all' });
+  await kit.opened(id, 'right/decide');
+  await kit.decide(id, 'right/decide', { answer: 'yes' });
+  await kit.outcome(id);
+  const calls = besides(await kit.history(id));
+  expect(calls.map((call) => call.activity_type)).toEqual(expect.arrayContaining(['runEffect', 'openTask', 'closeCase']));
+  for (const [i, call] of calls.entries()) {
+    const before = calls[i - 1];
+    // Called in one step they lie microseconds apart; one that waits for another's transaction lies milliseconds after it.
+    if (before) expect(call.original_schedule_time - before.original_schedule_time).toBeGreaterThan(0.5);
+  }
+});
+
+test('the point of no return is written to the history before anything that comes after it, whatever becomes of the worker', async () => {
+  const { id } = await kit.open('tiny', { id: 'for-good', shop: 'shop-1', script: 'noReturn' });
+  await kit.opened(id, 'decide');
+  const events = await kit.history(id);
+  // An activity of its own: one beside the workflow task would be forgotten with it.
+  expect(events.flatMap((event) => event.activityTaskScheduledEventAttributes?.activityType?.name ?? [])).toEqual(['openTask']);
+  expect((await kit.pool.query('select no_return from cases where id = $1', [id])).rows).toEqual([{ no_return: true }]);
+  await kit.decide(id, 'decide', { answer: 'yes' });
+  await kit.outcome(id);
+});
