@@ -110,6 +110,8 @@ async function main(): Promise<number> {
       stopping.abort();
     });
   }
+  // Said before anything is brought up.
+  if (process.env['TEST_PAGE'] === '1') (await import('./page/chromium.ts')).chromiumPath();
   const files = chosen();
   if (files.every((file) => file.startsWith(join(root, 'test', 'unit', '/')))) return runJest({}, stopping.signal);
 
