@@ -1,8 +1,9 @@
 /** The customer's side over HTTP: links, what they open, what the customer may do with them. */
+import { randomBytes } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import request from 'supertest';
 import { access } from '../../api/access.ts';
-import { linkUrl, tokenOf } from '../../db/links.ts';
+import { linkUrl, openLink, tokenOf, type LinkKeys } from '../../db/links.ts';
 import { queueMessage } from '../../db/messages.ts';
 import { inTransaction } from '../../db/pool.ts';
 import type { CaseId } from '../../values/ids.ts';
@@ -131,6 +132,14 @@ describe('a link', () => {
     const { rows } = await kit.pool.query<{ expires_at: Date }>('select expires_at from customer_links where id = $1', [late.id]);
     const expired = tokenOf(kit.deps.links.keys, { id: late.id, caseId: late.of, expiresAt: instant(rows[0]?.expires_at ?? 0) });
     expect((await get(`/v1/c/${expired}`)).body).toMatchObject({ status: 410, code: 'linkExpired' });
+  });
+
+  test('that is out still opens while its secret stands below the new one, and no longer once it is dropped', async () => {
+    const { token } = await opened();
+    const [old] = kit.deps.links.keys;
+    const fresh = randomBytes(32);
+    const status = async (keys: LinkKeys) => (await openLink(kit.pool, keys, token, instant(Date.now()))).status;
+    expect([await status([old]), await status([fresh, old]), await status([fresh])]).toEqual(['open', 'open', 'invalid']);
   });
 
   test('is neither logged nor stored', async () => {
