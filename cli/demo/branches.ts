@@ -192,7 +192,7 @@ const registry = {
   goneAtDispatchAgain: (t) => t.chose('send', 'again') && t.did('warehouse.dispatch'),
   goneAtDispatchSilence: (t) => t.chose('send', 'silence'),
   exchangeSameWorth: (t) => t.ended('exchanged') && t.reason('swap', 'noDifference'),
-  exchangeCheaper: (t) => t.ended('exchanged') && t.reason('swap', 'differenceRefunded') && (t.outcome?.refunded?.minor ?? 0) > 0,
+  exchangeCheaper: (t) => t.ended('exchanged') && t.reason('swap', 'differenceRefunded'),
   exchangeDearerPaid: (t) => t.ended('exchanged') && t.events('paymentState') > 0 && (t.outcome?.paid?.minor ?? 0) > 0,
   exchangeDearerExpired: (t) => t.told('differenceDue') > 0 && t.events('paymentState') > 0 && t.told('moneyInstead') > 0 && t.tasks('choose').length === 0,
   exchangeDearerNeverPaid: (t) => t.told('differenceDue') > 0 && t.events('paymentState') === 0 && t.told('moneyInstead') > 0,
