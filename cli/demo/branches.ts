@@ -9,7 +9,6 @@ const outcomeSchema = z.object({
   how: z.string().optional(),
   amount: moneySchema.optional(),
   paid: moneySchema.optional(),
-  refunded: moneySchema.optional(),
 });
 const effectData = z.object({ system: z.string(), operation: z.string(), path: z.string(), error: z.string().optional() });
 const decisionData = z.object({ rule: z.string(), reasons: z.array(z.string()) });
