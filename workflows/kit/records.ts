@@ -142,8 +142,8 @@ export class Recorder {
     return CancellationScope.nonCancellable(async () => {
       try {
         // What runs beside a workflow task is forgotten with it when the worker is killed, and an event that came meanwhile then comes first. So the point of no
-        // return is an activity of its own: from the moment it is written, history has it before all that comes later.
-        if (!request.pending.noReturn) return await this.#inTurn(() => call(beside));
+        // return is an activity of its own: from the moment it is written, history has it before all that comes later. So is the end, which settles what was late.
+        if (!request.pending.noReturn && kind !== 'closeCase') return await this.#inTurn(() => call(beside));
       } catch (failure) {
         if (isFinal(failure)) throw faultOf(failure);
       }
