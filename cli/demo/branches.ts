@@ -109,7 +109,9 @@ class Traces {
   /** Where the case was when something entered it: before its no return, in which stage, and which of its tasks were open; undefined when it never did. */
   at(
     entered: (entry: Entry) => boolean,
-  ): { readonly stage: string; readonly open: readonly string[]; readonly told: readonly string[]; readonly settled: boolean } | undefined {
+  ):
+    | { readonly stage: string; readonly open: readonly string[]; readonly told: readonly string[]; readonly settled: boolean; readonly linked: boolean }
+    | undefined {
     const { timeline } = this.of;
     const at = timeline.findIndex(entered);
     if (at < 0) return undefined;
@@ -126,6 +128,7 @@ class Traces {
       open: [...open.values()],
       told: before.flatMap((entry) => (entry.kind === 'told' ? [toldData.parse(entry.data).message] : [])),
       settled: before.some((entry) => entry.kind === 'noReturn'),
+      linked: before.some((entry) => entry.kind === 'effect' && entry.data['operation'] === 'paymentLink'),
     };
   }
   /** Where it was withdrawn, if it was. */
@@ -147,7 +150,7 @@ class Traces {
     if (open('inspect') || open('receiptProblem')) return 'inspection';
     if (open('review')) return 'review';
     if (where.told.at(-1) === 'evidenceAsked') return 'evidence';
-    if (where.told.includes('differenceDue')) return 'difference';
+    if (where.linked) return 'difference';
     return where.stage === 'review' ? 'review' : where.stage === 'parcel' ? 'parcel' : undefined;
   }
 }

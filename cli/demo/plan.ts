@@ -339,6 +339,8 @@ function drawPlan(draw: () => number, seed: number, order: OrderFacts, shelves: 
       way = travelling
         ? [
             { act: 'scan', parcel: travels, state: 'pickedUp' },
+            // The platform's word ends the case at once: what comes then, comes late.
+            ...(end.by === 'platform' ? [{ act: 'untilEnded' } as const] : []),
             ...(arrives ? [{ act: 'receive', parcel: travels, units: unitsOf(order, lines) } as const] : []),
           ]
         : [];
@@ -714,7 +716,7 @@ function drawJourney(draw: () => number, order: OrderFacts, lines: Asked, onSale
 /** So many plans are drawn for each order, and the one that the run lacks most is taken. */
 const draws = 40;
 /** Each branch is wanted so often before any plan is as good as another: more than the five that are asked for, since a kill may make a case go another way. */
-const wantedOften = 9;
+const wantedOften = 11;
 
 /**
  * Plans the returns of orders, one each, so that every branch that their data allow is gone often enough. The same seed, orders, goods and policy give the
