@@ -198,6 +198,7 @@ describe('a parcel that does not reach us', () => {
     const { id, label } = await r.toParcel(...twoCups);
     const own = await r.ownCourier(id);
     const units = await r.receive(label);
+    await r.isTold(id, 'restAwaited');
     await r.carrier(own, 'lost');
     await r.decide(id, 'parcel-3/parcelTrouble', trouble('asReceived'));
     await r.inspect(id, units.map(r.reject));
@@ -210,6 +211,7 @@ describe('a parcel that does not reach us', () => {
     const { id, label } = await r.toParcel(...twoCups);
     const own = await r.ownCourier(id);
     const units = await r.receive(label);
+    await r.isTold(id, 'restAwaited');
     await r.carrier(own, 'returned');
     await r.decide(id, 'parcel-3/parcelTrouble', trouble('newLabel'));
     units.push(...(await r.receive(await r.label(id, 4))));
@@ -227,6 +229,7 @@ describe('a parcel that does not reach us', () => {
     const { id, label } = await r.toParcel(...twoCups);
     const own = await r.ownCourier(id);
     const units = await r.receive(label);
+    await r.isTold(id, 'restAwaited');
     await r.carrier(own, 'refused');
     await r.decide(id, 'parcel-3/parcelTrouble', trouble('end'));
     await r.inspect(id, units.map(r.accept));
