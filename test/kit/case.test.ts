@@ -96,14 +96,15 @@ describe('withdrawal', () => {
     expect(await kit.executions(id)).toEqual({ a: 1, post: 1 });
   });
 
-  test('that is there before the case has run at all ends it all the same, with nothing done (EF5)', async () => {
+  test('that is there before the case has run at all ends it at its first wait, with all taken back (EF5)', async () => {
     await kit.stopWorker();
     const id = await open('grabAndWait');
     await withdraw(id);
     await kit.startWorker();
     expect(await kit.outcome(id)).toEqual({ result: 'withdrawn' });
     expect(await kit.row(id)).toMatchObject({ status: 'withdrawn' });
-    expect(await kit.executions(id)).toEqual({});
+    // Whether another worker had begun it and was killed, nobody can tell: so what it does until it waits is done, and then known.
+    expect(await kit.executions(id)).toEqual({ a: 1, b: 1, 'a!undo': 1, 'b!undo': 1 });
   });
 
   test('by "Cancel" in the Temporal UI is a withdrawal like any other', async () => {

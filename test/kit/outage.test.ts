@@ -40,7 +40,7 @@ afterAll(async () => {
 
 /** Nothing is too young to be looked at. */
 const atOnce = { ...sweepSettings, graceMs: 0, redeliverAfterMs: 0, settleMs: 0 };
-const { open, say } = tinyCases(() => kit);
+const { open, say, withdraw } = tinyCases(() => kit);
 /** Postgres is there again, and the pool has noticed which of its connections broke. */
 async function postgresBack(): Promise<void> {
   await postgres.restore();
@@ -236,5 +236,23 @@ describe('a worker killed by `kill -9` (EF2)', () => {
       ['grab', 1, 1],
       ['probe', 1, 1],
     ]);
+  });
+
+  test('with a withdrawal that is there before the next one: what the killed one had done is known first, and taken back (EF5)', async () => {
+    await kit.stopWorker();
+    const kill = await startKillable(kit, direct);
+    kit.fault('bench', { lateAnswerMs: 1500, operations: ['grab'] });
+    const id = await open('grabAndWait');
+    await kit.until(
+      'the other side has done it',
+      () => kit.executions(id),
+      (done) => done['a'] === 1,
+    );
+    await kill();
+    kit.fault('bench', {});
+    await withdraw(id);
+    await kit.startWorker();
+    expect(await kit.outcome(id)).toEqual({ result: 'withdrawn' });
+    expect(await kit.rows('select path from effects where case_id = $1 and undoes is not null order by done_at', id)).toEqual([{ path: 'b!undo' }, { path: 'a!undo' }]);
   });
 });

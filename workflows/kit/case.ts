@@ -71,14 +71,14 @@ class Run {
   /** Events that scopes have taken, so that an overtaken branch can give its own back. */
   taken: { readonly path: string; readonly event: Event }[] = [];
   interruption: Interruption | undefined;
-  /** Set while the body may be interrupted. */
+  /** Set while the body may be interrupted: does it. */
   interrupt: (() => void) | undefined;
   /** Inbox rows taken in that no wait asked for: their marks are written at once, or the sweep would send them again and again. */
   unasked = false;
   readonly #steps = new Set<string>();
   readonly #told = new Map<string, number>();
   readonly #inbox = new Set<string>();
-  readonly #waits = new Set<(message: Inbound) => boolean>();
+  readonly #waits = new Set<{ readonly wants: (message: Inbound) => boolean; readonly ready: () => boolean }>();
   #limit: number;
   #stage = '';
 
@@ -118,13 +118,20 @@ class Run {
         this.events.push(message);
         break;
     }
-    return [...this.#waits].some((wants) => wants(message));
+    return [...this.#waits].some(({ wants }) => wants(message));
+  }
+
+  /**
+   * Nothing can go on by what is here. Only then an interruption comes: what runs beside a workflow task is forgotten with the task when a worker is killed, and done
+   * again when the task is. An interruption that came meanwhile would be first then, and nobody would know of the effects that it must take back.
+   */
+  get quiet(): boolean {
+    return !this.records.busy && ![...this.#waits].some(({ ready }) => ready());
   }
 
   #interruptBy(message: Interruption): boolean {
     if (this.interrupt === undefined || this.interruption !== undefined || this.noReturn.size > 0) return false;
     this.interruption = message;
-    this.interrupt();
     return true;
   }
 
@@ -137,7 +144,8 @@ class Run {
 
   /** Waits until `ready` or until the instant; what has gathered is written before the case blocks. */
   async wait(ready: () => boolean, wants: (message: Inbound) => boolean, until?: Instant): Promise<boolean> {
-    this.#waits.add(wants);
+    const waiting = { wants, ready };
+    this.#waits.add(waiting);
     try {
       await this.records.flush();
       if (until === undefined) {
@@ -147,7 +155,7 @@ class Run {
       const left = millis(until) - Date.now();
       return left > 0 ? await condition(ready, left) : ready();
     } finally {
-      this.#waits.delete(wants);
+      this.#waits.delete(waiting);
     }
   }
 
@@ -596,7 +604,8 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
   }
 
   noReturn(): void {
-    // Interrupted while the step before was finishing: the undos must still be on for whoever takes back.
+    // What came before it interrupts now, while the undos are still on: nothing that follows has begun, in whatever execution, because no return is durable first.
+    if (this.#run.interruption) this.#run.interrupt?.();
     this.#run.guard();
     this.#run.noReturn.add(this.#reach);
     this.#run.records.noReturn();
@@ -658,6 +667,7 @@ export function defineCase<P extends ProcessDeclaration>(
       // An operator's "Cancel" in the Temporal UI is a withdrawal like any other: refused past no return.
       outer.cancelRequested.catch(() => run.deliver([{ id: 'cancel', at: instant(Date.now()), kind: 'withdraw', reason: 'cancelled by an operator' }]));
       void writeMarks(run);
+      void interruptWhenQuiet(run);
       try {
         const outcome = await interruptible(run, root, main, body, on);
         await close(run, outcome.result === 'withdrawn' ? 'withdrawn' : 'completed', outcome);
@@ -713,6 +723,17 @@ async function interruptible<P extends ProcessDeclaration>(
 async function close(run: Run, status: 'completed' | 'withdrawn' | 'failed' | 'broken', outcome: unknown): Promise<void> {
   const left = run.events.map((e) => e.id);
   await run.records.write('closeCase', { status, outcome, ...(left.length > 0 ? { left } : {}) });
+}
+
+/** Interrupts the body once nothing of it can go on by what is here. */
+async function interruptWhenQuiet(run: Run): Promise<void> {
+  do {
+    await condition(() => run.interruption !== undefined && run.quiet);
+    // What a start, a timer or an answer has just set going has not gone on yet. Conditions are looked at again when it has, and only then it shows.
+    let looks = 0;
+    await condition(() => ++looks > 1);
+  } while (!run.quiet);
+  run.interrupt?.();
 }
 
 /** Writes the marks of inbox rows that nothing waited for, for as long as the case runs. */

@@ -46,6 +46,7 @@ export class Recorder {
   #order = 0;
   /** The end of the line of calls beside the workflow task. */
   #last: Promise<unknown> = Promise.resolve();
+  #beside = 0;
   #next: Gathering = { clocks: [], told: [], seen: [], refused: [] };
 
   constructor(of: CaseId, repairAfter: number) {
@@ -131,9 +132,14 @@ export class Recorder {
    * parallel branches would go on in another order than they did, and take each other's results (TMPRL1100). One after the other there is one order.
    */
   #inTurn<T>(call: () => Promise<T>): Promise<T> {
-    const mine = this.#last.then(call, call);
+    this.#beside += 1;
+    const mine = this.#last.then(call, call).finally(() => (this.#beside -= 1));
     this.#last = mine.catch(() => undefined);
     return mine;
+  }
+  /** Something runs beside the workflow task. */
+  get busy(): boolean {
+    return this.#beside > 0;
   }
 
   async #either(kind: keyof KitActivities, request: Recorded): Promise<unknown> {
