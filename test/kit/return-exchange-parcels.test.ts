@@ -94,12 +94,12 @@ describe('goods in several parcels', () => {
     expect(await r.lateParcels(id)).toMatchObject([{ units: more }]);
   });
 
-  test('that come and get lost at the same moment are both heard of', async () => {
+  test('that come and get lost at the same moment are both heard of, in the order in which it happened', async () => {
     const { id, label } = await r.toParcel(...twoCups);
     const own = await r.ownCourier(id);
     const units = await r.receive(label, ['cup'], 'store');
     await r.carrier(own, 'lost');
-    await r.decide(id, 'parcel-2/parcelTrouble', { decision: 'wait' });
+    await r.decide(id, 'parcel-3/parcelTrouble', { decision: 'wait' });
     await r.isTold(id, 'restAwaited');
     await pass(id, 3 * day + 1000);
     await r.inspect(id, units.map(r.accept));

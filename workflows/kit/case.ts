@@ -480,7 +480,14 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
   ): Promise<{ [K in keyof B]: { readonly won: K; readonly value: Awaited<ReturnType<B[K]>> } }[keyof B]> {
     type Won = { [K in keyof B]: { readonly won: K; readonly value: Awaited<ReturnType<B[K]>> } }[keyof B];
     const { value, won, lost } = await this.#together(Object.entries(branches), async (runs) => {
-      const fastest = await Promise.race(runs.map((r) => r.ends.then(() => r)));
+      const ended = new Set<Branch>();
+      const ends = runs.map((r) => r.ends.then(() => (ended.add(r), r)));
+      const first = await Promise.race(ends);
+      await allLook();
+      // Of events that came together the earliest one wins, whatever its branch's place.
+      const taken = this.#run.taken.filter((t) => runs.some((r) => ended.has(r) && t.path.startsWith(r.path)));
+      const earliest = taken.toSorted((a, b) => Number(a.event.id) - Number(b.event.id))[0];
+      const fastest = (this.#run.taken.some((t) => t.path.startsWith(first.path)) && runs.find((r) => earliest?.path.startsWith(r.path))) || first;
       const others = runs.filter((r) => r !== fastest);
       // One statement closes the others' tasks. A person's word that was already given is not thrown away for an event or a window.
       const completed = await this.#run.closeBelow(
@@ -725,13 +732,20 @@ async function close(run: Run, status: 'completed' | 'withdrawn' | 'failed' | 'b
   await run.records.write('closeCase', { status, outcome, ...(left.length > 0 ? { left } : {}) });
 }
 
+/**
+ * Until everything that a start, a timer, an answer or an event has just set going has gone on as far as it can: conditions are looked at again when it has. What lies
+ * side by side in one step of the workflow then shows, and not only what is quickest by the number of its promises.
+ */
+async function allLook(): Promise<void> {
+  let looks = 0;
+  await condition(() => ++looks > 1);
+}
+
 /** Interrupts the body once nothing of it can go on by what is here. */
 async function interruptWhenQuiet(run: Run): Promise<void> {
   do {
     await condition(() => run.interruption !== undefined && run.quiet);
-    // What a start, a timer or an answer has just set going has not gone on yet. Conditions are looked at again when it has, and only then it shows.
-    let looks = 0;
-    await condition(() => ++looks > 1);
+    await allLook();
   } while (!run.quiet);
   run.interrupt?.();
 }

@@ -65,7 +65,7 @@ export async function broughtBack(c: C, order: Order, payer: string): Promise<Ba
         label = await labelled(c, n + 1, payer);
       }
       // However long the decision took: the parcel gets its time from now.
-      until = form.decision === 'newLabel' ? label.until : c.window('parcelSent');
+      until = form.decision === 'newLabel' ? label.until : c.window(back.match ? 'restOfGoods' : 'parcelSent');
     }
   }
 }
