@@ -716,7 +716,7 @@ function drawJourney(draw: () => number, order: OrderFacts, lines: Asked, onSale
 /** So many plans are drawn for each order, and the one that the run lacks most is taken. */
 const draws = 40;
 /** Each branch is wanted so often before any plan is as good as another: more than the five that are asked for, since a kill may make a case go another way. */
-const wantedOften = 11;
+const wantedOften = 14;
 
 /**
  * Plans the returns of orders, one each, so that every branch that their data allow is gone often enough. The same seed, orders, goods and policy give the
