@@ -508,7 +508,10 @@ async function sendGoods(scene: Scene, plan: Plan, { mail, ledgers, parcelSentMs
         const trackingNo = await numberOf(act.parcel);
         if (trackingNo === undefined) return;
         await systems.send('POST', '/logistics/acts/scan', { trackingNo, state: act.state }, ignore);
-        if (plan.ends?.at === 'underWay') await endEarly(scene, plan);
+        if (plan.ends?.at !== 'underWay') break;
+        await endEarly(scene, plan);
+        // The withdrawal is heard while the parcel is on its way, not when it is here.
+        if (plan.ends.by === 'customer') await mail.told(id, 'withdrawnWithGoods', 1, over);
         break;
       }
       case 'receive': {
