@@ -714,9 +714,26 @@ function drawJourney(draw: () => number, order: OrderFacts, lines: Asked, onSale
 }
 
 /** So many plans are drawn for each order, and the one that the run lacks most is taken. */
-const draws = 40;
-/** Each branch is wanted so often before any plan is as good as another: more than the five that are asked for, since a kill may make a case go another way. */
-const wantedOften = 14;
+const draws = 60;
+/**
+ * Each branch is wanted so often before any plan is as good as another: more than the five that are asked for, since a kill may make a case go another way. Those that
+ * need several people or systems at one moment go another way more often.
+ */
+const wantedOften = (branch: Branch): number => (touchy.has(branch) ? 22 : 11);
+const touchy: ReadonlySet<Branch> = new Set([
+  'frequentCustomer',
+  'underWayForEver',
+  'withdrawnUnderWay',
+  'restAsReceived',
+  'restEnd',
+  'goneAtDispatchRefund',
+  'goneAtDispatchSilence',
+  'goneAtDispatchAgain',
+  'exchangePaidThenGone',
+  'exchangeDearerExpired',
+  'platformAtDifference',
+  'withdrawnWithLabel',
+]);
 
 /**
  * Plans the returns of orders, one each, so that every branch that their data allow is gone often enough. The same seed, orders, goods and policy give the
@@ -736,7 +753,7 @@ export function planReturns(seed: number, orders: readonly OrderFacts[], world: 
     for (let i = 0; i < draws; i++) {
       const plan = drawPlan(draw, seed, order, shop, frequent);
       // What is rare counts more; what there is enough of counts nothing.
-      const lacks = sumOf(plan.branches.map((branch) => ((planned.get(branch) ?? 0) < wantedOften ? 1 / (1 + (planned.get(branch) ?? 0)) : 0)));
+      const lacks = sumOf(plan.branches.map((branch) => ((planned.get(branch) ?? 0) < wantedOften(branch) ? 1 / (1 + (planned.get(branch) ?? 0)) : 0)));
       if (lacks > most) [best, most] = [plan, lacks];
     }
     if (best === undefined) throw new RangeError('no plan was drawn');
