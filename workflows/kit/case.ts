@@ -75,6 +75,7 @@ class Run {
   interrupt: (() => void) | undefined;
   /** Inbox rows taken in that no wait asked for: their marks are written at once, or the sweep would send them again and again. */
   unasked = false;
+  closing = false;
   readonly #steps = new Set<string>();
   readonly #told = new Map<string, number>();
   readonly #inbox = new Set<string>();
@@ -728,6 +729,8 @@ async function interruptible<P extends ProcessDeclaration>(
 }
 
 async function close(run: Run, status: 'completed' | 'withdrawn' | 'failed' | 'broken', outcome: unknown): Promise<void> {
+  // What comes from here on is not marked as taken in: the closing record finds it, and it is late.
+  run.closing = true;
   const left = run.events.map((e) => e.id);
   await run.records.write('closeCase', { status, outcome, ...(left.length > 0 ? { left } : {}) });
 }
@@ -753,7 +756,7 @@ async function interruptWhenQuiet(run: Run): Promise<void> {
 /** Writes the marks of inbox rows that nothing waited for, for as long as the case runs. */
 async function writeMarks(run: Run): Promise<never> {
   for (;;) {
-    await condition(() => run.unasked);
+    await condition(() => run.unasked && !run.closing);
     run.unasked = false;
     await run.records.flush();
   }
