@@ -114,7 +114,7 @@ export async function runDemo(
 
   progress.set({ phase: 'quiet' });
   const ms = Date.now() - began;
-  await untilQuiet(systems, signal);
+  await untilQuiet(systems, stack, signal);
   progress.set({ phase: 'audit' });
   const webhooks = await allWebhooks(systems);
   const rows = await collect(scene, options, stack, prepared, webhooks);
@@ -313,9 +313,13 @@ async function allWebhooks(systems: Caller): Promise<WebhookRow[]> {
   return all;
 }
 
-/** Waits until every webhook is delivered and the ledgers no longer grow; what is not by then, the audit tells. */
-async function untilQuiet(systems: Caller, signal: AbortSignal): Promise<void> {
-  const once = async (): Promise<number> => ((await allWebhooks(systems)).every((webhook) => webhook.delivered) ? (await allLedgers(systems)).length : -1);
+/**
+ * Waits until every webhook is delivered, every message is out and the ledgers no longer grow; what is not by then, the audit tells. The jobs of a worker that was killed
+ * are given back only after half a minute, in which nothing grows.
+ */
+async function untilQuiet(systems: Caller, stack: StackState, signal: AbortSignal): Promise<void> {
+  const once = async (): Promise<number> =>
+    (await queuedMessages(stack)) === 0 && (await allWebhooks(systems)).every((webhook) => webhook.delivered) ? (await allLedgers(systems)).length : -1;
   let before = -1;
   for (const since = Date.now(); Date.now() - since < quietWithinMs;) {
     const now = await once();
@@ -403,21 +407,27 @@ async function collect(
   };
 }
 
-/** Our own limits have no address to ask at: they are read where they are kept. */
-async function ownLimits(stack: StackState, orders: readonly string[], cases: readonly string[]): Promise<Pick<AuditRows, 'units' | 'causes'>> {
+/** What has no address to ask at is read where it is kept. */
+async function read<T>(stack: StackState, look: (client: Client) => Promise<T>): Promise<T> {
   const client = new Client({ connectionString: stack.settings['DATABASE_URL'] ?? '' });
   await client.connect();
   try {
+    return await look(client);
+  } finally {
+    await client.end();
+  }
+}
+const queuedMessages = (stack: StackState): Promise<number> =>
+  read(stack, async (client) => (await client.query<{ n: number }>(`select count(*)::int as n from messages where status = 'queued'`)).rows[0]?.n ?? 0);
+const ownLimits = (stack: StackState, orders: readonly string[], cases: readonly string[]): Promise<Pick<AuditRows, 'units' | 'causes'>> =>
+  read(stack, async (client) => {
     const units = await client.query<AuditRows['units'][number]>(
       'select order_id as "order", line, unit, hold, used, refunded from allowance_units where order_id = any($1)',
       [orders],
     );
     const causes = await client.query<AuditRows['causes'][number]>('select case_id as "case", line, unit from return_causes where case_id = any($1)', [cases]);
     return { units: units.rows, causes: causes.rows };
-  } finally {
-    await client.end();
-  }
-}
+  });
 
 /** Where a run stands and its files are, below the stack's data folder. `name`: of the demo, its source and seed. */
 export const runFiles = (folder: string, name: string) => {
