@@ -753,7 +753,12 @@ export function planReturns(seed: number, orders: readonly OrderFacts[], world: 
     for (let i = 0; i < draws; i++) {
       const plan = drawPlan(draw, seed, order, shop, frequent);
       // What is rare counts more; what there is enough of counts nothing.
-      const lacks = sumOf(plan.branches.map((branch) => ((planned.get(branch) ?? 0) < wantedOften(branch) ? 1 / (1 + (planned.get(branch) ?? 0)) : 0)));
+      const lacks = sumOf(
+        plan.branches.map((branch) => {
+          const so = planned.get(branch) ?? 0;
+          return so < wantedOften(branch) ? (touchy.has(branch) ? 3 : 1) / (1 + so) : 0;
+        }),
+      );
       if (lacks > most) [best, most] = [plan, lacks];
     }
     if (best === undefined) throw new RangeError('no plan was drawn');
