@@ -253,6 +253,9 @@ describe('a worker killed by `kill -9` (EF2)', () => {
     await withdraw(id);
     await kit.startWorker();
     expect(await kit.outcome(id)).toEqual({ result: 'withdrawn' });
-    expect(await kit.rows('select path from effects where case_id = $1 and undoes is not null order by done_at', id)).toEqual([{ path: 'b!undo' }, { path: 'a!undo' }]);
+    expect(await kit.rows('select path from effects where case_id = $1 and undoes is not null order by done_at', id)).toEqual([
+      { path: 'b!undo' },
+      { path: 'a!undo' },
+    ]);
   });
 });
