@@ -1,8 +1,9 @@
 /** What a case asks of its pinned policy. */
+import type { ReturnReason } from '../values/goods.ts';
 import type { Money } from '../values/money.ts';
 import type { Role } from '../values/role.ts';
 import type { Text } from '../values/text.ts';
-import type { ClockPolicy, Policy, PolicyValues, ReturnReason, ReturnTerms } from './schema.ts';
+import type { ClockPolicy, Policy, PolicyValues, ReturnTerms } from './schema.ts';
 
 type Sections = Readonly<Record<string, unknown>>;
 const isMap = (value: unknown): value is Sections => typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -1,6 +1,7 @@
 /** The policy file's shape. Every number the business may want to change is here; each case pins the version it opened with. */
 import { z } from 'zod';
 import { decimalsOf, parseMoney } from '../values/money.ts';
+import { type ReturnReason, returnReasons } from '../values/goods.ts';
 import { ladder } from '../values/role.ts';
 import type { Duration, PlainTime } from './duration.ts';
 import { calendarNames, durationText, fits, parseDuration } from './duration.ts';
@@ -188,9 +189,6 @@ const uploads = z.strictObject({
   maxMegabytes: z.int().min(1).max(2000),
 });
 
-/** Why goods come back: 质量问题、发错货、尺寸不符、七天无理由、其他. */
-export const returnReasons = ['quality', 'wrongItem', 'wrongSize', 'noReason', 'other'] as const;
-export type ReturnReason = (typeof returnReasons)[number];
 const returnTerms = {
   within: calendarDays,
   returnFreight: z.enum(['seller', 'customer']),

@@ -23,6 +23,17 @@ export const instantSchema = z.iso
   .overwrite((text) => parseInstant(text))
   .meta({ id: 'Instant', description: 'ISO 8601 date-time with offset' }) as unknown as z.ZodType<Instant, string>;
 
+const id = z.string().min(1).max(200);
+/** What came in a parcel, as the warehouse counted it and as one process hands it to another. A unit without a sku is goods that the warehouse does not know. */
+export const parcelSchema = z.object({
+  receiptId: id,
+  trackingNo: id,
+  receivedAt: instantSchema,
+  units: z.array(z.object({ unitId: id, sku: id.optional() })).max(200),
+});
+/** Whether each unit is named once. */
+export const unitsOnce = (units: readonly { readonly unitId: string }[]): boolean => new Set(units.map((u) => u.unitId)).size === units.length;
+
 /**
  * Words a person wrote. They may hold personal data, so they stay in Postgres, sealed under the customer's key, and never enter a history:
  * what marks them is the `personal` in their metadata, and what strips them is the delivery.

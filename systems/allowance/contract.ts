@@ -9,6 +9,12 @@ const boughtLine = z.object({ line: lineNumber, bought: count.min(1), returned: 
 const lineUnit = z.object({ line: lineNumber, unit: z.int().min(1).meta({ description: 'Number of the unit within its line, from 1' }) });
 const each = (given: readonly { line: number; unit?: number }[]): boolean =>
   new Set(given.map(({ line, unit = 0 }) => `${line}/${unit}`)).size === given.length;
+/** Lines of an order with how many units of each are meant. */
+const askedLines = z
+  .array(boughtLine.extend({ quantity: count.min(1) }))
+  .min(1)
+  .max(200)
+  .refine(each, 'each line once');
 
 /**
  * Our own system, in our own Postgres: limits that several cases draw on. The units of an order line are numbered 1 to `bought`, and a number belongs to one
@@ -27,11 +33,7 @@ export const allowance = defineSystem({
       },
       args: z.object({
         orderId: idSchema,
-        lines: z
-          .array(boughtLine.extend({ quantity: count.min(1) }))
-          .min(1)
-          .max(200)
-          .refine(each, 'each line once'),
+        lines: askedLines,
       }),
       result: z.object({ hold: idSchema, units: z.array(lineUnit) }),
       // Held by other cases and used, or, where the shop says more, returned: too few of a line are left.
@@ -77,11 +79,7 @@ export const allowance = defineSystem({
       args: z.object({
         hold: idSchema.meta({ description: 'The key of the reservation; it need not stand' }),
         orderId: idSchema,
-        lines: z
-          .array(boughtLine.extend({ quantity: count.min(1) }))
-          .min(1)
-          .max(200)
-          .refine(each, 'each line once'),
+        lines: askedLines,
       }),
       // Fewer than the lines say when other cases hold or have used the rest.
       result: z.object({ units: z.array(lineUnit) }),

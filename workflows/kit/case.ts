@@ -486,9 +486,9 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
       const first = await Promise.race(ends);
       await allLook();
       // Of events that came together the earliest one wins, whatever its branch's place.
-      const taken = this.#run.taken.filter((t) => runs.some((r) => ended.has(r) && t.path.startsWith(r.path)));
-      const earliest = taken.toSorted((a, b) => Number(a.event.id) - Number(b.event.id))[0];
-      const fastest = (this.#run.taken.some((t) => t.path.startsWith(first.path)) && runs.find((r) => earliest?.path.startsWith(r.path))) || first;
+      const events = (r: Branch): number[] => this.#run.taken.flatMap((t) => (t.path.startsWith(r.path) ? [Number(t.event.id)] : []));
+      const byEvent = runs.filter((r) => ended.has(r) && events(r).length > 0).toSorted((a, b) => Math.min(...events(a)) - Math.min(...events(b)));
+      const fastest = (byEvent.includes(first) ? byEvent[0] : undefined) ?? first;
       const others = runs.filter((r) => r !== fastest);
       // One statement closes the others' tasks. A person's word that was already given is not thrown away for an event or a window.
       const completed = await this.#run.closeBelow(
@@ -496,9 +496,7 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
         'lost',
       );
       const person =
-        this.#run.taken.some((t) => t.path.startsWith(fastest.path)) || (await fastest.ends) === undefined
-          ? others.find((r) => completed.some((c) => c.path.startsWith(r.path)))
-          : undefined;
+        byEvent.includes(fastest) || (await fastest.ends) === undefined ? others.find((r) => completed.some((c) => c.path.startsWith(r.path))) : undefined;
       const winner = person ?? fastest;
       if (person) for (const c of completed) this.#run.decisions.set(c.path, c.decision);
       return { won: winner.key, value: await winner.ends, lost: runs.filter((r) => r !== winner) };

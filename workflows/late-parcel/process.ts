@@ -1,17 +1,11 @@
 /** 迟到或无主包裹: a parcel that came when its case had ended, or that nobody had asked about; who says whose it is, and what becomes of it. */
 import { z } from 'zod';
-import { freeText, instantSchema } from '../../values/schemas.ts';
+import { returnReasons } from '../../values/goods.ts';
+import { freeText, parcelSchema as parcel, unitsOnce } from '../../values/schemas.ts';
 import { defineProcess } from '../kit/declare.ts';
 
 const id = z.string().min(1).max(200);
-const parcel = z.object({
-  receiptId: id,
-  trackingNo: id,
-  receivedAt: instantSchema,
-  units: z.array(z.object({ unitId: id, sku: id.optional() })).max(200),
-});
 const orderId = id.meta({ description: 'The order that the goods are of' });
-const unitsOnce = (units: readonly { unitId: string }[]): boolean => new Set(units.map((u) => u.unitId)).size === units.length;
 
 export const lateParcel = defineProcess({
   name: 'late-parcel',
@@ -49,7 +43,7 @@ export const lateParcel = defineProcess({
       form: z.discriminatedUnion('decision', [
         z.strictObject({
           decision: z.literal('takeBack'),
-          reason: z.enum(['quality', 'wrongItem', 'wrongSize', 'noReason', 'other']),
+          reason: z.enum(returnReasons),
           lines: z
             .array(
               z.strictObject({

@@ -1,12 +1,12 @@
 /** 退换货(+质检): what starts a return, who decides, what the world reports, and how it ends. */
 import { z } from 'zod';
-import { freeText, instantSchema, moneySchema } from '../../values/schemas.ts';
+import { returnReasons } from '../../values/goods.ts';
+import { freeText, instantSchema, moneySchema, parcelSchema as parcel, unitsOnce } from '../../values/schemas.ts';
 import { defineProcess } from '../kit/declare.ts';
 
 const id = z.string().min(1).max(200);
 const line = z.int().min(1).meta({ description: 'Position in the order, from 1' });
-/** 质量问题、发错货、尺寸不符、七天无理由、其他: the reasons of the policy's `returns.reasons`. */
-const reason = z.enum(['quality', 'wrongItem', 'wrongSize', 'noReason', 'other']);
+const reason = z.enum(returnReasons);
 /** 退款、换货、补发. */
 const wish = z.enum(['refund', 'exchange', 'reissue']);
 /** 退货退款、仅退款、换货、补发. With `refundOnly` and `reissue` the goods stay with the customer (旧的您不用寄回). */
@@ -22,17 +22,10 @@ const disposition = z.enum(['restock', 'refurbish', 'scrap']).meta({ description
 const cause = z.enum(['none', 'manufacturing', 'wrongItemSent', 'transport', 'customer']);
 const accepted = z.strictObject({ verdict: z.literal('accept'), disposition, cause });
 const rejected = z.strictObject({ verdict: z.literal('reject'), cause });
-const parcel = z.object({
-  receiptId: id,
-  trackingNo: id,
-  receivedAt: instantSchema,
-  units: z.array(z.object({ unitId: id, sku: id.optional() })).max(200),
-});
 /** A parcel that a carrier has brought to an end without us. */
 const lostWays = ['refused', 'returned', 'lost'] as const;
 /** A parcel that has left our house. */
 const underWay = ['pickedUp', 'inTransit', 'outForDelivery', 'delivered'] as const;
-const unitsOnce = (units: readonly { unitId: string }[]): boolean => new Set(units.map((u) => u.unitId)).size === units.length;
 
 export const returnExchange = defineProcess({
   name: 'return-exchange',
