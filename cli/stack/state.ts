@@ -64,7 +64,7 @@ export async function cleanUp(folder: string, say: Say): Promise<void> {
     if (!isRunning(left)) continue;
     say(`Ending ${name} (process ${left.pid}), left by a start that was killed.`);
     // Postgres takes SIGINT as "end now, cleanly"; on SIGTERM it would wait for clients.
-    await endGroup(left, name === 'postgres' ? 'SIGINT' : 'SIGTERM', 3000);
+    await endGroup(left, name.endsWith('postgres') ? 'SIGINT' : 'SIGTERM', 3000);
   }
   removeState(folder);
 }

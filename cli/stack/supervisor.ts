@@ -50,10 +50,20 @@ const mostForOneMs = 5000;
 const logLimit = 20 * 1024 * 1024;
 const readyEveryMs = 100;
 
+/** How a process went that was asked to, and how soon its successor was there. */
+export interface Restarted {
+  /** As in `exit code 0`; `SIGKILL` when it did not end in time. */
+  readonly how: string;
+  readonly endedMs: number;
+  readonly readyMs: number;
+}
+
 class Child {
   readonly spec: ChildSpec;
   readonly log: string;
   running: ProcessRef | undefined;
+  /** Told when the next run is ready: somebody restarts it on purpose. */
+  onBack: (() => void) | undefined;
   /** Settles when the process of this run has ended, with how it ended. */
   ended: Promise<string> = Promise.resolve('not started');
   private outputFrom = 0;
@@ -172,6 +182,27 @@ export class Supervisor {
     return this.stopped;
   }
 
+  /**
+   * Asks a process to end, as a roll-out does, kills it after `graceMs`, and returns once its successor is ready. Throws when it does not run, or when all are
+   * stopped meanwhile.
+   */
+  async restart(name: string, graceMs: number): Promise<Restarted> {
+    const child = this.children.find(({ spec }) => spec.name === name);
+    if (child?.running === undefined) throw new Error(`${name} does not run.`);
+    const began = Date.now();
+    const stopping = this.stopping.signal;
+    const back = new Promise<void>((resolve, reject) => {
+      child.onBack = resolve;
+      stopping.addEventListener('abort', () => reject(new Error(`${name} was not restarted: everything is being stopped.`)), { once: true });
+    });
+    // Whoever stops everything while we wait for the end is told by the line below.
+    back.catch(() => undefined);
+    await child.end(graceMs);
+    const [how, endedMs] = [await child.ended, Date.now() - began];
+    await back;
+    return { how, endedMs, readyMs: Date.now() - began };
+  }
+
   /** Kills every process at once: for a second Ctrl-C, and for our own end by an error. */
   kill(): void {
     this.stopping.abort();
@@ -205,10 +236,13 @@ export class Supervisor {
       for (;;) {
         this.changed();
         if (this.stopping.signal.aborted) return;
-        const waitMs = Math.min(mostMs, firstMs * 2 ** failures++);
-        this.options.say(`${name} ended (${how}); starting it again in ${waitMs / 1000} s. Log: ${child.log}`);
-        await pause(waitMs, undefined, { signal: this.stopping.signal }).catch(() => undefined);
-        if (this.stopping.signal.aborted) return;
+        // On purpose, and not by its fault.
+        if (child.onBack === undefined || failures > 0) {
+          const waitMs = Math.min(mostMs, firstMs * 2 ** failures++);
+          this.options.say(`${name} ended (${how}); starting it again in ${waitMs / 1000} s. Log: ${child.log}`);
+          await pause(waitMs, undefined, { signal: this.stopping.signal }).catch(() => undefined);
+          if (this.stopping.signal.aborted) return;
+        }
         try {
           await child.spawn();
           this.changed();
@@ -217,9 +251,13 @@ export class Supervisor {
         } catch (error) {
           if (!this.stopping.signal.aborted) this.options.say(error instanceof Error ? error.message : String(error));
           how = await child.ended;
+          failures = Math.max(1, failures);
         }
       }
-      this.options.say(`${name} is back.`);
+      const { onBack } = child;
+      child.onBack = undefined;
+      if (onBack === undefined) this.options.say(`${name} is back.`);
+      else onBack();
     }
   }
 
