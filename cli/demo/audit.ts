@@ -76,6 +76,17 @@ export interface UnitRow {
   /** Its money went back; false: it was replaced. */
   readonly refunded: boolean;
 }
+/** What a system has told us, or still has to. */
+export interface WebhookSent {
+  readonly system: string;
+  readonly id: string;
+  readonly event: string;
+  /** What it is about, in the system's own words. */
+  readonly subject: string;
+  readonly payload: unknown;
+  readonly attempts: number;
+  readonly delivered: boolean;
+}
 export interface AuditRows {
   /** The cases the demo was to run, by id. */
   readonly planned: readonly string[];
@@ -93,6 +104,7 @@ export interface AuditRows {
   readonly links: ReadonlyMap<string, 'paid' | 'expired'>;
   /** Goods that the warehouse still sets aside for somebody. */
   readonly setAside: readonly { readonly sku: string; readonly quantity: number }[];
+  readonly webhooks: readonly WebhookSent[];
   readonly systems: Readonly<Record<string, SystemContract>>;
 }
 

@@ -10,7 +10,8 @@ import type { AuditedCase, AuditedOrder, AuditRows } from './audit.ts';
 import { branchesOf } from './branches.ts';
 import type { Act, Plan, PlannedUnit } from './plan.ts';
 import { amountText, table } from './report.ts';
-import { deliveredOrders, type Prepare } from './run.ts';
+import { deliveredOrders } from './collect.ts';
+import type { Prepare } from './run.ts';
 
 /** Of the own shops: many units of a few lines, discounts of every kind, freight, three payments, an invoice. */
 const orderId = 'QF-8001';

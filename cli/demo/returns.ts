@@ -5,9 +5,10 @@ import { loadCounts } from '../../systems/orders/load.ts';
 import { fromTauRetail, type TauFiles } from '../../systems/orders/tau-retail.ts';
 import { instant } from '../../values/instant.ts';
 import { importTauRetail } from '../import.ts';
+import { deliveredOrders } from './collect.ts';
 import { notInData, planReturns } from './plan.ts';
 import { branchTable, missed, table } from './report.ts';
-import { deliveredOrders, type Prepare } from './run.ts';
+import type { Prepare } from './run.ts';
 
 /** From so many cases on, every branch is to be gone so often: there is room for all of them. */
 const fullSize = 300;

@@ -120,6 +120,7 @@ const sound: AuditRows = {
   received: ['rc-1-001'],
   links: new Map([['pl_1', 'paid']]),
   setAside: [],
+  webhooks: [],
   systems,
 };
 

@@ -99,6 +99,7 @@ describe('the proof of one order', () => {
       received: [],
       links: new Map(),
       setAside: [],
+      webhooks: [],
       systems,
     };
   }
