@@ -1,6 +1,7 @@
 /** What the API is told, parsed once. A setting that is missing or malformed ends the start with a line that names it. */
 import { existsSync } from 'node:fs';
 import { z } from 'zod';
+import { databaseSettings, withPassword } from '../db/settings.ts';
 import { storeSettings } from '../evidence/settings.ts';
 import { ownAudience, ownIssuer } from './token.ts';
 
@@ -9,7 +10,7 @@ const port = z.coerce.number().int().min(0).max(65_535);
 
 const schema = z
   .object({
-    DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/, error: 'a URL such as postgres://user:password@host:5432/kefu' }),
+    ...databaseSettings,
     TEMPORAL_ADDRESS: z.string().regex(/^[^\s:]+:\d+$/, 'host:port, such as 127.0.0.1:7233'),
     TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
     TEMPORAL_UI_URL: z.url().optional(),
@@ -30,6 +31,11 @@ const schema = z
     RATE_PER_MINUTE: z.coerce.number().int().min(1).default(12_000),
     // 1 a second: a page with its pictures, twice over; a hand is slower.
     LINK_RATE_PER_MINUTE: z.coerce.number().int().min(1).default(60),
+    // More in work would only share what two cores and Postgres give; a hundred wait for less than a second.
+    REQUESTS_AT_ONCE: z.coerce.number().int().min(2).max(200).default(12),
+    REQUESTS_WAITING: z.coerce.number().int().min(0).max(10_000).default(100),
+    // What an outage leaves at 20 starts a second in four minutes; a sweep starts as many a second when it is over.
+    BACKLOG_MOST: z.coerce.number().int().min(1).default(5000),
     TRUSTED_PROXIES: z.coerce.number().int().min(0).max(10).default(0),
     LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
   })
@@ -50,7 +56,7 @@ export type Settings = z.output<typeof schema>;
 /** Throws an Error with one line per setting that does not hold. */
 export function readSettings(env: NodeJS.ProcessEnv): Settings {
   const parsed = schema.safeParse(env);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) return withPassword(parsed.data);
   const lines = parsed.error.issues.map((issue) => {
     const name = issue.path.join('.');
     return `  ${name}${env[name] === undefined ? ' is not set' : ''}: ${issue.message}`;

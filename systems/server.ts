@@ -1,5 +1,6 @@
 /** The sandbox: every outside system as a real HTTP server at `/<system>`, in one process, with its own schema in Postgres. */
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
@@ -119,6 +120,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
 
 const environment = z.object({
   DATABASE_URL: z.url(),
+  DATABASE_PASSWORD_FILE: z.string().min(1).optional(),
   SYSTEMS_PORT: z.coerce.number().int().min(0).max(65535),
   SYSTEMS_HOST: z.string().min(1).default('127.0.0.1'),
   WEBHOOK_URL: z.url().optional(),
@@ -133,8 +135,10 @@ async function main(): Promise<void> {
   if (!parsed.success) throw new Error(`The sandbox needs its environment:\n${z.prettifyError(parsed.error)}`);
   const env = parsed.data;
   const log = pino({ level: env.LOG_LEVEL, base: { service: 'systems' } });
+  const database = new URL(env.DATABASE_URL);
+  if (env.DATABASE_PASSWORD_FILE !== undefined) database.password = encodeURIComponent(readFileSync(env.DATABASE_PASSWORD_FILE, 'utf8').trim());
   const sandbox = await startSandbox({
-    databaseUrl: env.DATABASE_URL,
+    databaseUrl: database.href,
     port: env.SYSTEMS_PORT,
     host: env.SYSTEMS_HOST,
     webhookUrl: env.WEBHOOK_URL,

@@ -1,8 +1,9 @@
 /** The worker's configuration: its environment, parsed once. */
 import { z } from 'zod';
+import { databaseSettings, withPassword } from '../db/settings.ts';
 
 const schema = z.object({
-  DATABASE_URL: z.url(),
+  ...databaseSettings,
   TEMPORAL_ADDRESS: z.string().min(1),
   TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
   CODEC_KEY_FILE: z.string().min(1),
@@ -14,6 +15,9 @@ const schema = z.object({
   SYSTEMS_URL: z.url().optional(),
   /** Prebuilt workflow bundle; without it the bundle is made at start. */
   WORKFLOW_BUNDLE: z.string().optional(),
+  /** Where Prometheus and who looks after the process ask it: `/metrics`, `/healthz`, `/readyz`. Without it, nowhere. */
+  METRICS_PORT: z.coerce.number().int().min(1).max(65_535).optional(),
+  METRICS_HOST: z.string().min(1).default('127.0.0.1'),
   LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
 });
 export type WorkerConfig = z.output<typeof schema> & {
@@ -25,7 +29,7 @@ export type WorkerConfig = z.output<typeof schema> & {
 export function readConfig(env: NodeJS.ProcessEnv): WorkerConfig {
   const parsed = schema.safeParse(env);
   if (!parsed.success) throw new Error(`the environment is incomplete:\n${parsed.error.issues.map((i) => `  ${i.path.join('.')}: ${i.message}`).join('\n')}`);
-  const config = parsed.data;
+  const config = withPassword(parsed.data);
   return {
     ...config,
     systemUrl: (name) => {

@@ -58,6 +58,16 @@ export async function ensureSecrets(dataFolder: string, systems: readonly string
   return folder;
 }
 
+/** Where each process finds its keys, as it is told. */
+export const keySettings = (folder: string) => ({
+  CODEC_KEY_FILE: join(folder, 'codec.key'),
+  PERSONAL_KEY_FILE: join(folder, 'personal.key'),
+  LINK_KEY_FILE: join(folder, 'link.key'),
+  JWT_PRIVATE_KEY_FILE: join(folder, 'jwt-private.pem'),
+  JWT_PUBLIC_KEY_FILE: join(folder, 'jwt-public.jwk.json'),
+  WEBHOOK_SECRETS_DIR: folder,
+});
+
 /** The embedded Postgres' password, made with its cluster. */
 export async function postgresPassword(secrets: string, holdsData: boolean): Promise<string> {
   if (holdsData) refuseLost(secrets, ['postgres.password']);

@@ -13,7 +13,7 @@ import { freePort, isFree } from './ports.ts';
 import { embeddedPostgres, ensureDatabase, urlOf } from './postgres.ts';
 import { refTo } from './processes.ts';
 import { root, runModule } from './programs.ts';
-import { ensureSecrets, postgresPassword } from './secrets.ts';
+import { ensureSecrets, keySettings, postgresPassword } from './secrets.ts';
 import { alreadyRuns, cleanUp, removeState, writeState } from './state.ts';
 import type { StackState } from './state.ts';
 import { Supervisor } from './supervisor.ts';
@@ -112,15 +112,10 @@ export async function startStack({ folder: given, port, host, policyFile, ports,
       SYSTEMS_URL: systemsUrl,
       WEBHOOK_URL: env['WEBHOOK_URL'] ?? `${api}/v1/webhooks`,
       POLICY_FILE: resolve(policyFile),
-      CODEC_KEY_FILE: join(secrets, 'codec.key'),
-      PERSONAL_KEY_FILE: join(secrets, 'personal.key'),
-      LINK_KEY_FILE: join(secrets, 'link.key'),
+      ...keySettings(secrets),
       // Where a phone reaches this machine, for who tries the customer's page with one.
       PUBLIC_URL: env['PUBLIC_URL'] ?? api,
       EVIDENCE_DIR: env['EVIDENCE_DIR'] ?? join(folder, 'evidence'),
-      JWT_PRIVATE_KEY_FILE: join(secrets, 'jwt-private.pem'),
-      JWT_PUBLIC_KEY_FILE: join(secrets, 'jwt-public.jwk.json'),
-      WEBHOOK_SECRETS_DIR: secrets,
     };
     const leader = refTo(process.pid);
     if (leader === undefined) throw new Error('This process cannot be told from others: is /proc mounted?');
