@@ -15,6 +15,8 @@ import { isAway } from '../db/pool.ts';
 import { Refused } from '../db/refused.ts';
 import { access } from './access.ts';
 import { createActing } from './acting.ts';
+import type { Kind } from './admission.ts';
+import { createBacklog } from './backlog.ts';
 import { createBringing } from './bringing.ts';
 import { createDoor } from './customer/door.ts';
 import { failurePage, pagePolicy } from './customer/page.ts';
@@ -65,9 +67,10 @@ export function apiRoutes(deps: AppDeps): Route[] {
   const bringing = createBringing(deps);
   const acting = createActing(deps, bringing);
   const uploads = createUploads(deps, acting);
+  const backlog = createBacklog(deps);
   const routes: Route[] = [
     ...processRoutes(deps),
-    ...caseRoutes(deps, bringing, acting),
+    ...caseRoutes(deps, bringing, acting, backlog),
     ...evidenceRoutes(deps, uploads),
     ...linkRoutes(deps),
     ...customerRoutes(deps, acting, uploads),
@@ -80,7 +83,7 @@ export function apiRoutes(deps: AppDeps): Route[] {
   ];
   // Made once, when first asked for: it takes some 100 ms, which a start need not wait for.
   let document: unknown;
-  const all: Route[] = [...routes, ...operationRoutes(deps, () => (document ??= openApiDocument(all, deps)))];
+  const all: Route[] = [...routes, ...operationRoutes(deps, backlog, () => (document ??= openApiDocument(all, deps)))];
   return all;
 }
 
@@ -201,7 +204,7 @@ const soon: RequestHandler = (request, _response, next) => {
 
 /** The steps of every request, in this order: whoever may not call costs neither a body nor a query. */
 function createGate(deps: AppDeps): (route: Route) => RequestHandler[] {
-  const { pool, checkToken, log, ratePerMinute, linkRatePerMinute } = deps;
+  const { pool, checkToken, log, ratePerMinute, linkRatePerMinute, admission } = deps;
   const json = express.json({ limit: bodyLimit, reviver });
   const form = express.urlencoded({ extended: false, limit: bodyLimit, parameterLimit: 200 });
   // A signature covers the bytes, so they are kept as they came.
@@ -224,7 +227,7 @@ function createGate(deps: AppDeps): (route: Route) => RequestHandler[] {
   async function admit(route: Route, response: Response): Promise<void> {
     const { refusal, subject } = found(response);
     if (refusal !== undefined) throw refusal;
-    const person = subject === undefined ? undefined : await findPerson(pool, subject);
+    const person = subject === undefined ? undefined : await admission.run('other', () => findPerson(pool, subject));
     if (!person?.active) throw new Problem('unknownPerson', { person: subject });
     found(response).person = person;
     const needs = access[route.id];
@@ -242,7 +245,8 @@ function createGate(deps: AppDeps): (route: Route) => RequestHandler[] {
     const rule = access[route.id];
     if (rule === 'public') return [];
     if (rule === 'signed') return [callers];
-    if (rule === 'link') return [addresses, step(async (request, response) => void (found(response).customer = await door(request))), links];
+    if (rule === 'link')
+      return [addresses, step(async (request, response) => void (found(response).customer = await admission.run('other', () => door(request)))), links];
     return [step(identify), callers, step((_request, response) => admit(route, response))];
   }
 
@@ -267,11 +271,18 @@ function createGate(deps: AppDeps): (route: Route) => RequestHandler[] {
       };
       // `person` is there for every route that has roles, `customer` for every one that needs a link: `admit` and the door came before.
       const { person, customer } = found(response);
-      await send(response, await route.run({ ...call, person, customer } as PersonCall & CustomerCall), language);
+      const work = async (): Promise<Reply> => {
+        // Whoever went away while waiting is not worked for: they ask again, or have no use for it.
+        if (request.socket.destroyed) throw new Problem('overloaded');
+        return route.run({ ...call, person, customer } as PersonCall & CustomerCall);
+      };
+      // What is public asks nothing of Postgres, or is health, which has to be told however many others wait.
+      await send(response, await (rule === 'public' ? work() : admission.run(kindOf(route), work)), language);
     };
     return [
       (_request, response, next) => {
         found(response).route = route;
+        if (rule !== 'public') admission.check(kindOf(route));
         next();
       },
       ...whoCalls(route),
@@ -280,6 +291,8 @@ function createGate(deps: AppDeps): (route: Route) => RequestHandler[] {
     ];
   };
 }
+
+const kindOf = ({ id, takes }: Route): Kind => (id === 'startCase' ? 'start' : takes === 'upload' ? 'upload' : 'other');
 
 const step =
   (work: (request: Request, response: Response) => Promise<void>): RequestHandler =>

@@ -8,6 +8,7 @@ import type { MasterKey } from '../db/sealed.ts';
 import type { EvidenceStore } from '../evidence/store.ts';
 import type { LoadedPolicy } from '../policies/load.ts';
 import type { CaseId } from '../values/ids.ts';
+import type { Admission } from './admission.ts';
 import type { Declared } from './forms.ts';
 import type { TokenCheck } from './token.ts';
 
@@ -15,8 +16,16 @@ import type { TokenCheck } from './token.ts';
 export interface Delivery {
   start(row: CaseRow): Promise<'started' | 'unreachable'>;
   deliver(of: CaseId): Promise<'delivered' | 'nothing' | 'unreachable'>;
-  /** Whether Temporal answers, and whether a worker polls for cases. */
-  look(): Promise<{ readonly temporal: boolean; readonly worker: boolean }>;
+  look(): Promise<Seen>;
+}
+
+/** What Temporal says of itself and its workers. */
+export interface Seen {
+  readonly temporal: boolean;
+  /** One polls for cases. */
+  readonly worker: boolean;
+  /** How long a task waits for a worker at the pace of the last half minute; 0 where nothing waits, and where nothing moves: that is an outage, and no crowd. */
+  readonly behindMs: number;
 }
 
 export interface AppDeps extends Declared {
@@ -38,6 +47,9 @@ export interface AppDeps extends Declared {
   /** How many proxies of ours stand before us: the caller's address is what the outermost one saw. */
   readonly proxies: number;
   readonly evidence: EvidenceStore;
+  readonly admission: Admission;
+  /** Above so much that the engine has not taken in, new cases are refused: what an outage of minutes leaves is carried, a longer one is not hidden. */
+  readonly backlogMost: number;
   /** Temporal's own page, for the link from a case to its run. */
   readonly temporalUi?: { readonly url: string; readonly namespace: string } | undefined;
 }

@@ -11,13 +11,14 @@ import { readMasterKey } from '../db/sealed.ts';
 import { readCodecKeys } from '../delivery/codec.ts';
 import { deliverInbox } from '../delivery/inbox.ts';
 import { startWorkflow } from '../delivery/start.ts';
-import { callDeadline, connectTemporal } from '../delivery/temporal.ts';
+import { lookAtQueue } from '../delivery/queue.ts';
+import { connectTemporal } from '../delivery/temporal.ts';
 import { openStore } from '../evidence/store.ts';
 import { loadPolicy } from '../policies/load.ts';
 import { callable } from '../systems/index.ts';
-import { taskQueue } from '../workflows/kit/protocol.ts';
 import { checkPolicy } from '../workflows/policy-check.ts';
 import { loadProcesses } from '../workflows/registry.ts';
+import { createAdmission } from './admission.ts';
 import { createApp } from './app.ts';
 import type { Delivery } from './deps.ts';
 import { readSettings, type Settings } from './settings.ts';
@@ -31,6 +32,9 @@ const drainMs = 4500;
 const uploadMs = 600_000;
 /** What uploads that a crash cut off have left is removed once they can no longer be under way, looked for at this interval. */
 const sweepMs = 3_600_000;
+
+/** Connections that no request in work can hold: health is told, and uploads keep what they have brought, whatever else goes on. */
+const spareConnections = 3;
 
 /** `webhook-<source>.secret`: one secret a line, the newest first; read at each call, so that a rotation needs no restart. */
 const webhookSecrets =
@@ -56,7 +60,7 @@ async function start(settings: Settings): Promise<void> {
   const log = pino({ name: 'api', level: settings.LOG_LEVEL });
   const metrics = new Registry();
   collectDefaultMetrics({ register: metrics });
-  const pool = connectPool(settings.DATABASE_URL, 'kefu-api', 15);
+  const pool = connectPool(settings.DATABASE_URL, 'kefu-api', settings.REQUESTS_AT_ONCE + spareConnections);
   // A delivery holds its connection until Temporal has answered, up to 2 s when it is away: with connections of their own, those leave the API's alone.
   const deliveryPool = connectPool(settings.DATABASE_URL, 'kefu-api-delivery', 5);
   const temporal = connectTemporal({
@@ -69,14 +73,11 @@ async function start(settings: Settings): Promise<void> {
     deliver: (of) => deliverInbox(deliveryPool, temporal, of),
     look: async () => {
       try {
-        const { pollers } = await temporal.withDeadline(callDeadline(), () =>
-          // TASK_QUEUE_TYPE_WORKFLOW
-          temporal.workflowService.describeTaskQueue({ namespace: settings.TEMPORAL_NAMESPACE, taskQueue: { name: taskQueue }, taskQueueType: 1 }),
-        );
-        return { temporal: true, worker: (pollers ?? []).length > 0 };
+        const { pollers, behindMs } = await lookAtQueue(temporal, settings.TEMPORAL_NAMESPACE);
+        return { temporal: true, worker: pollers > 0, behindMs };
       } catch (error) {
         log.debug({ error: error instanceof Error ? error.message : String(error) }, 'Temporal does not answer');
-        return { temporal: false, worker: false };
+        return { temporal: false, worker: false, behindMs: 0 };
       }
     },
   };
@@ -103,6 +104,8 @@ async function start(settings: Settings): Promise<void> {
     log,
     metrics,
     ratePerMinute: settings.RATE_PER_MINUTE,
+    admission: createAdmission({ inWork: settings.REQUESTS_AT_ONCE, waiting: settings.REQUESTS_WAITING }, metrics),
+    backlogMost: settings.BACKLOG_MOST,
     temporalUi: settings.TEMPORAL_UI_URL === undefined ? undefined : { url: settings.TEMPORAL_UI_URL, namespace: settings.TEMPORAL_NAMESPACE },
   });
 

@@ -90,7 +90,7 @@ export function problemsOf(route: Route): ProblemCode[] {
   const rule = access[route.id];
   const reads = route.params !== undefined || route.query !== undefined || route.body !== undefined;
   return [
-    ...(rule === 'public' ? [] : (['tooMany', 'unavailable', 'busy', 'internal'] as const)),
+    ...(rule === 'public' ? [] : (['tooMany', 'overloaded', 'unavailable', 'busy', 'internal'] as const)),
     ...(rule === 'link' ? (['linkInvalid', 'linkExpired', 'linkRevoked'] as const) : []),
     ...(Array.isArray(rule) ? (['unauthenticated', 'forbidden', 'unknownPerson', 'keysAway'] as const) : []),
     ...(reads ? (['malformed', 'invalid'] as const) : []),

@@ -314,6 +314,22 @@ export const problems = {
       en: 'Others are at the same rows; nothing was written. Try again as Retry-After says.',
     },
   },
+  overloaded: {
+    status: 503,
+    title: { zh: '请求过多，请稍候', en: 'More requests than can be worked on' },
+    detail: {
+      zh: '当前请求过多，本次未处理、未写入任何内容。请按 Retry-After 重试。',
+      en: 'More came at once than can be worked on; nothing was written. Try again as Retry-After says.',
+    },
+  },
+  backlogged: {
+    status: 503,
+    title: { zh: '暂不接收新案件', en: 'No new cases for the moment' },
+    detail: {
+      zh: '系统正在处理积压，暂不接收新案件；已受理案件的决定和事件照常接收。请按 Retry-After 重试。',
+      en: 'The engine is behind with what it has; decisions and events of cases that were taken on still come in. Try again as Retry-After says.',
+    },
+  },
   unavailable: {
     status: 503,
     title: { zh: '暂时无法处理', en: 'Unavailable for the moment' },

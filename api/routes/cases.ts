@@ -16,6 +16,7 @@ import { freeText, instantSchema } from '../../values/schemas.ts';
 import { manifestOf } from '../../workflows/registry.ts';
 import { accountSchema, accountView, moneyOperations } from '../account.ts';
 import { eventsByCase, type Acting } from '../acting.ts';
+import type { Backlog } from '../backlog.ts';
 import type { Bringing } from '../bringing.ts';
 import { clockSchema, clockView, peopleOf } from '../clocks.ts';
 import type { AppDeps } from '../deps.ts';
@@ -74,7 +75,7 @@ const fullCase = caseSchema
   })
   .meta({ id: 'FullCase' });
 
-export function caseRoutes(deps: AppDeps, bringing: Bringing, acting: Acting): Route[] {
+export function caseRoutes(deps: AppDeps, bringing: Bringing, acting: Acting, backlog: Backlog): Route[] {
   const { pool, processes, systems, policy, master, temporalUi } = deps;
   const view = (row: CaseRow) => caseView(row, temporalUi);
   const moves = moneyOperations(systems);
@@ -112,8 +113,9 @@ export function caseRoutes(deps: AppDeps, bringing: Bringing, acting: Acting): R
         201: { description: 'Opened', schema: openedReply },
         200: { description: 'The same input was sent before: the case as it stands', schema: openedReply },
       },
-      problems: ['unknownProcess', 'otherShop', 'caseConflict'],
+      problems: ['unknownProcess', 'otherShop', 'caseConflict', 'backlogged'],
       run: async ({ params, body, person, language }) => {
+        backlog.checkStart();
         const { declaration } = processNamed(processes, params.process);
         const { kept, words, whole } = parted(declaration.input, body.input, 'input', language);
         const { shop } = declaration.subject(kept as never);

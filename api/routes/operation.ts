@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
+import type { Backlog } from '../backlog.ts';
 import type { AppDeps } from '../deps.ts';
 import { problems, Problem, type ProblemCode } from '../problems.ts';
 import { route, type Route } from '../route.ts';
@@ -29,24 +30,25 @@ const problemPage = (code: ProblemCode): string => {
 
 const readiness = z
   .object({
-    status: z.enum(['ready', 'degraded', 'unavailable']).describe('`degraded`: everything is taken, and carried out when what is away is back'),
+    status: z
+      .enum(['ready', 'degraded', 'unavailable'])
+      .describe('`degraded`: what is taken is carried out once what is away is back; `load` says whether all of it is taken'),
     postgres: z.enum(['ok', 'away']),
     temporal: z.enum(['ok', 'away']),
     worker: z.enum(['ok', 'away']),
     systems: z.record(z.string(), z.string()).describe('Outside systems that people have to mend effects of'),
+    load: z
+      .object({
+        requests: z.enum(['ok', 'refused']).describe('`refused`: some were within the last seconds, as `overloaded`'),
+        starts: z.enum(['ok', 'refused']).describe('`refused`: new cases are, as `backlogged`'),
+        waiting: z.int().describe('Cases and messages that the engine has not taken in'),
+        behindSeconds: z.number().describe('How long a task waits for a worker'),
+      })
+      .describe('Whether this process and the engine keep up'),
   })
   .meta({ id: 'Readiness' });
 
-/** Who asks every second must not cost Temporal a call each time. */
-const lookEvery = 2000;
-
-export function operationRoutes({ pool, delivery, metrics }: AppDeps, document: () => unknown): Route[] {
-  let looked: { readonly at: number; readonly seen: Promise<{ readonly temporal: boolean; readonly worker: boolean }> } | undefined;
-  const look = () => {
-    if (looked === undefined || Date.now() - looked.at > lookEvery) looked = { at: Date.now(), seen: delivery.look() };
-    return looked.seen;
-  };
-
+export function operationRoutes({ pool, admission, metrics }: AppDeps, backlog: Backlog, document: () => unknown): Route[] {
   /** Open repair tasks by system: what the engine itself knows of an outside system's health. Served by index tasks_open_of_all. */
   async function repairs(): Promise<Record<string, string>> {
     const { rows } = await pool.query<{ system: string; n: number }>(
@@ -73,12 +75,25 @@ export function operationRoutes({ pool, delivery, metrics }: AppDeps, document: 
       summary: 'Whether requests can be taken: Postgres is there',
       replies: { 200: { description: 'Ready, perhaps degraded', schema: readiness }, 503: { description: 'Postgres is away', schema: readiness } },
       run: async () => {
-        const [{ temporal, worker }, systems] = await Promise.all([look(), repairs().catch(() => undefined)]);
-        const status = systems === undefined ? 'unavailable' : temporal && worker && Object.keys(systems).length === 0 ? 'ready' : 'degraded';
+        const [{ temporal, worker, behindMs, waiting, takesStarts }, systems] = await Promise.all([backlog.look(), repairs().catch(() => undefined)]);
+        const keepsUp = takesStarts && !admission.refusing;
+        const status = systems === undefined ? 'unavailable' : temporal && worker && keepsUp && Object.keys(systems).length === 0 ? 'ready' : 'degraded';
         const of = (there: boolean) => (there ? ('ok' as const) : ('away' as const));
         return {
           status: systems === undefined ? 503 : 200,
-          body: { status, postgres: of(systems !== undefined), temporal: of(temporal), worker: of(worker), systems: systems ?? {} },
+          body: {
+            status,
+            postgres: of(systems !== undefined),
+            temporal: of(temporal),
+            worker: of(worker),
+            systems: systems ?? {},
+            load: {
+              requests: admission.refusing ? 'refused' : 'ok',
+              starts: takesStarts ? 'ok' : 'refused',
+              waiting: waiting ?? 0,
+              behindSeconds: Math.round(behindMs / 100) / 10,
+            },
+          },
         };
       },
     }),

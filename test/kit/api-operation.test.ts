@@ -18,7 +18,14 @@ afterAll(() => kit.stop());
 
 describe('readiness', () => {
   test('is ready with everything there, degraded without Temporal or with effects to repair', async () => {
-    expect((await request(kit.app).get('/readyz')).body).toEqual({ status: 'ready', postgres: 'ok', temporal: 'ok', worker: 'ok', systems: {} });
+    expect((await request(kit.app).get('/readyz')).body).toEqual({
+      status: 'ready',
+      postgres: 'ok',
+      temporal: 'ok',
+      worker: 'ok',
+      systems: {},
+      load: { requests: 'ok', starts: 'ok', waiting: 0, behindSeconds: 0 },
+    });
     const of = await kit.openCase();
     const id = await kit.openTask(of, { path: 'a!repair-1', name: 'repair', role: 'ops', context: { system: 'finance', operation: 'refund' } });
     expect((await request(kit.app).get('/readyz')).body).toMatchObject({ status: 'degraded', systems: { finance: '1 to repair' } });
@@ -26,7 +33,7 @@ describe('readiness', () => {
     const away = createApp({
       ...kit.deps,
       metrics: new Registry(),
-      delivery: { ...kit.deps.delivery, look: () => Promise.resolve({ temporal: false, worker: false }) },
+      delivery: { ...kit.deps.delivery, look: () => Promise.resolve({ temporal: false, worker: false, behindMs: 0 }) },
     });
     const answer = await request(away).get('/readyz');
     expect(answer.status).toBe(200);

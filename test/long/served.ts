@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
+import { createAdmission } from '../../api/admission.ts';
 import { createApp } from '../../api/app.ts';
 import { ownAudience, ownIssuer, signToken, tokenCheck } from '../../api/token.ts';
 import { putPerson } from '../../db/people.ts';
@@ -46,7 +47,7 @@ export async function serve(kit: Kit, databaseUrl: string): Promise<Served> {
     delivery: {
       start: (row) => startWorkflow(pool, kit.temporal, row),
       deliver: (of) => deliverInbox(deliveryPool, kit.temporal, of),
-      look: () => Promise.resolve({ temporal: true, worker: true }),
+      look: () => Promise.resolve({ temporal: true, worker: true, behindMs: 0 }),
     },
     checkToken: await tokenCheck({ keyFile, issuer: ownIssuer, audience: ownAudience }),
     webhookSecrets: () => [],
@@ -58,6 +59,8 @@ export async function serve(kit: Kit, databaseUrl: string): Promise<Served> {
     linkRatePerMinute: 10_000_000,
     proxies: 0,
     // Nobody uploads here.
+    admission: createAdmission({ inWork: 12, waiting: 100 }, new Registry()),
+    backlogMost: 5000,
     evidence: { put: () => Promise.resolve(), get: () => Promise.reject(new Error('nothing is kept here')), remove: () => Promise.resolve() },
   });
   const server = createServer(app).listen(0, '127.0.0.1');

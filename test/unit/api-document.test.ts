@@ -3,6 +3,7 @@ import { Validator } from '@seriousme/openapi-schema-validator';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { access } from '../../api/access.ts';
+import { createAdmission } from '../../api/admission.ts';
 import { apiRoutes, createApp } from '../../api/app.ts';
 import type { AppDeps } from '../../api/deps.ts';
 import { openApiDocument } from '../../api/openapi.ts';
@@ -39,6 +40,8 @@ beforeAll(async () => {
     linkRatePerMinute: 1,
     proxies: 0,
     evidence: { put: nobody, get: nobody, remove: nobody },
+    admission: createAdmission({ inWork: 1, waiting: 0 }, new Registry()),
+    backlogMost: 1,
   };
   document = JSON.parse(JSON.stringify(openApiDocument(apiRoutes(deps), deps))) as typeof document;
 });
