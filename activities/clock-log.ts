@@ -2,7 +2,7 @@
 import { lockCase, type CaseRow } from '../db/cases.ts';
 import { addJob, removeJob } from '../db/jobs.ts';
 import { queueMessage } from '../db/messages.ts';
-import { inTransaction, type Sql } from '../db/pool.ts';
+import { inTransaction, whenCommitted, type Sql } from '../db/pool.ts';
 import { escalateTasks } from '../db/tasks.ts';
 import { note } from '../db/timeline.ts';
 import { clockOf } from '../policies/lookup.ts';
@@ -12,6 +12,7 @@ import { instant, later, plus, type Instant } from '../values/instant.ts';
 import type { ClockCommand } from '../workflows/kit/protocol.ts';
 import { clockState, declareClock, dueActions, whatStands, type ClockCommand as LogEntry, type ClockState } from './clock.ts';
 import { policyOf, type Engine } from './context.ts';
+import { clockNotices } from './counted.ts';
 
 interface ClockRow {
   readonly clock: string;
@@ -235,6 +236,7 @@ export async function clockDue(engine: Engine, caseId: CaseId, clock: string): P
         to: role,
         data: { case: caseId, clock: clockOf(policy, row.policy_clock).title, deadline: state.deadline, percent: action.percent },
       });
+    whenCommitted(tx, () => clockNotices.inc({ clock: row.policy_clock, kind: action.kind }));
     return write(tx, caseId, [computed(policy, row, log, now, action.covers)]);
   });
 }

@@ -3,7 +3,7 @@ import { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import { BrokenCircuitError, circuitBreaker, ConsecutiveBreaker, handleType, type CircuitBreakerPolicy } from 'cockatiel';
 import { intend, intendAgain, KeyReused, recordAnswer, standingAnswer } from '../db/effects.ts';
-import { inTransaction, isAway } from '../db/pool.ts';
+import { inTransaction, isAway, whenCommitted } from '../db/pool.ts';
 import { lockCase } from '../db/cases.ts';
 import { note } from '../db/timeline.ts';
 import { callOperation, factsOf, lookupOperation, SystemRefused, SystemUnavailable } from '../systems/client.ts';
@@ -11,6 +11,7 @@ import type { OperationContract } from '../systems/contract.ts';
 import { effectKey } from '../values/ids.ts';
 import { failures, type EffectAnswer, type EffectRequest } from '../workflows/kit/protocol.ts';
 import type { Engine } from './context.ts';
+import { breakerOpen, effectsDone, effectSeconds, effectTries } from './counted.ts';
 import { applyPending } from './pending.ts';
 
 /** Beside a workflow task: below the 1.5 s that the kit gives a try, so that we record what we know before it is over. */
@@ -25,6 +26,9 @@ function breakerOf(system: string): CircuitBreakerPolicy {
   if (known) return known;
   const made = circuitBreaker(handleType(SystemUnavailable), { halfOpenAfter: 5000, breaker: new ConsecutiveBreaker(5) });
   breakers.set(system, made);
+  breakerOpen.set({ system }, 0);
+  made.onBreak(() => breakerOpen.set({ system }, 1));
+  made.onReset(() => breakerOpen.set({ system }, 0));
   return made;
 }
 
@@ -39,10 +43,22 @@ const isLocal = (): boolean => {
 
 /** The activity. Rejects with the failures of the protocol, whose messages hold ids and codes only. */
 export async function runEffect(engine: Engine, request: EffectRequest): Promise<EffectAnswer> {
+  const { system, operation } = request;
+  // A name of no contract is a fault of the code, and could be anything.
+  const known = engine.systems[system]?.operations[operation] === undefined ? { system: 'unknown', operation: 'unknown' } : { system, operation };
+  const took = effectSeconds.startTimer({ system: known.system });
+  const tried = (result: string): void => {
+    effectTries.inc({ ...known, result });
+    took();
+  };
   try {
-    return await once(engine, request);
+    const answer = await once(engine, request);
+    tried(answer.ok ? 'ok' : 'error');
+    return answer;
   } catch (error) {
-    throw asFailure(error);
+    const failure = asFailure(error);
+    tried(failure instanceof ApplicationFailure ? (failure.type ?? 'fault') : 'fault');
+    throw failure;
   }
 }
 
@@ -134,6 +150,8 @@ async function recordIn(
       ...(stands.answer.ok ? {} : { error: stands.answer.error }),
       ...(enteredBy ? { enteredBy } : {}),
     });
+    const result = enteredBy !== undefined ? 'entered' : stands.answer.ok ? 'ok' : 'error';
+    whenCommitted(tx, () => effectsDone.inc({ system, operation, result }));
   } else if (enteredBy !== undefined) {
     const { system, operation, path } = request;
     await note(tx, request.case, `effect:${path}:tooLate:${enteredBy}`, 'enteredTooLate', { system, operation, path, by: enteredBy });

@@ -4,7 +4,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { findCase, idOf, lockCase, nowLocked, openCase, type CaseRow } from '../db/cases.ts';
 import { correlate, KeyTaken, storeInbound } from '../db/inbox.ts';
 import { tellBroken } from '../db/messages.ts';
-import { inTransaction, refusalCode, type Sql } from '../db/pool.ts';
+import { inTransaction, refusalCode, whenCommitted, type Sql } from '../db/pool.ts';
 import { closeAllTasks, closeTasks, openTask } from '../db/tasks.ts';
 import { note } from '../db/timeline.ts';
 import { deliverInbox } from '../delivery/inbox.ts';
@@ -17,6 +17,7 @@ import { manifestOf, type RegisteredProcess } from '../workflows/registry.ts';
 import { failures, repairTask, type CloseCaseRequest, type DecideRequest, type KitActivities } from '../workflows/kit/protocol.ts';
 import { abandonClocks } from './clock-log.ts';
 import { policyOf, type Engine } from './context.ts';
+import { casesEnded, rulesDecided } from './counted.ts';
 import { runEffect } from './effects.ts';
 import { applyPending } from './pending.ts';
 import { authorityFor, policyFor } from '../policies/lookup.ts';
@@ -166,6 +167,7 @@ async function decide(engine: Engine, tx: Sql, request: DecideRequest, process: 
     asOf,
   ]);
   await note(tx, of, `decision:${step}`, 'decision', { rule: name, step, reasons });
+  whenCommitted(tx, () => rulesDecided.inc({ process: request.process, rule: name }));
   return output;
 }
 
@@ -195,8 +197,13 @@ async function closeCase(engine: Engine, tx: Sql, request: CloseCaseRequest): Pr
   const { reset } = request.pending;
   await note(tx, of, reset === undefined ? 'closed' : `closed:${reset}`, 'closed', { status, outcome });
   await tellParent(tx, closed, outcome);
+  whenCommitted(tx, () => casesEnded.inc({ process: closed.process, status, result: resultOf(outcome) }));
   return { parent: closed.parent ?? undefined, successors };
 }
+
+/** One of the results that the declaration names; an outcome has no other word in it that is fit for a label. */
+const resultOf = (outcome: unknown): string =>
+  typeof outcome === 'object' && outcome !== null && 'result' in outcome && typeof outcome.result === 'string' ? outcome.result : '';
 
 /** A case that another one started is waited for: its outcome enters the parent's inbox, once. */
 async function tellParent(tx: Sql, child: CaseRow, outcome: unknown): Promise<void> {

@@ -11,6 +11,7 @@ import { notifications, type Channel } from '../systems/notifications/contract.t
 import { orders } from '../systems/orders/contract.ts';
 import { instant, plus, type Instant } from '../values/instant.ts';
 import { policyOf, type Engine } from './context.ts';
+import { messagesSettled } from './counted.ts';
 import { kit, messageOf, messageTraits, renderMessage, type Locale, type Rendered } from '../workflows/texts.ts';
 import { Temporal } from 'temporal-polyfill';
 
@@ -41,7 +42,7 @@ export async function sendMessage(engine: Engine, id: string): Promise<void> {
   if (traits.kind === 'marketing' && of.customer !== null) {
     const until = await heldUntil(engine, of.customer, policy, instant(Date.now()));
     if (until === 'never') {
-      await settleMessage(engine.pool, id, 'held', 'no consent, or too many already');
+      await settle(engine, id, 'held', 'no consent, or too many already');
       return;
     }
     if (until !== undefined) {
@@ -55,7 +56,7 @@ export async function sendMessage(engine: Engine, id: string): Promise<void> {
     args: of.order_id === null ? { customer: of.customer ?? '' } : { orderId: of.order_id },
   });
   if (!contact.ok) {
-    await settleMessage(engine.pool, id, 'failed', contact.error);
+    await settle(engine, id, 'failed', contact.error);
     return;
   }
   const { wechat, phone, push, email, language } = contact.result.reach;
@@ -98,11 +99,16 @@ async function deliver(
       args: { channel, to, text, messageId: row.id },
     });
     if (sent.ok) {
-      await settleMessage(engine.pool, row.id, 'sent', undefined, kind);
+      await settle(engine, row.id, 'sent', undefined, kind);
       return;
     }
   }
-  await settleMessage(engine.pool, row.id, 'failed', 'undeliverable');
+  await settle(engine, row.id, 'failed', 'undeliverable');
+}
+
+async function settle({ pool }: Engine, id: string, result: 'sent' | 'held' | 'failed', trouble?: string, kind?: Rendered['kind']): Promise<void> {
+  await settleMessage(pool, id, result, trouble, kind);
+  messagesSettled.inc({ result });
 }
 
 /** Marketing needs consent, daytime and a cap: `never`, the instant until which it waits, or undefined to send now. */

@@ -3,10 +3,11 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { collectDefaultMetrics, Registry } from 'prom-client';
+import { collectDefaultMetrics, register } from 'prom-client';
 import { readLinkKeys } from '../db/links.ts';
+import { poolGauges, stateGauges } from '../db/metrics.ts';
 import { policyInForce } from '../db/policies.ts';
-import { connectPool } from '../db/pool.ts';
+import { connectPool, isAway } from '../db/pool.ts';
 import { readMasterKey } from '../db/sealed.ts';
 import { readCodecKeys } from '../delivery/codec.ts';
 import { deliverInbox } from '../delivery/inbox.ts';
@@ -58,7 +59,8 @@ async function start(settings: Settings): Promise<void> {
   // It is published with the first case; cases that run are read before.
   policyInForce(policy.policy);
   const log = pino({ name: 'api', level: settings.LOG_LEVEL });
-  const metrics = new Registry();
+  // The registry that the rooms we share with the worker count in.
+  const metrics = register;
   collectDefaultMetrics({ register: metrics });
   const pool = connectPool(settings.DATABASE_URL, 'kefu-api', settings.REQUESTS_AT_ONCE + spareConnections);
   // A delivery holds its connection until Temporal has answered, up to 2 s when it is away: with connections of their own, those leave the API's alone.
@@ -81,6 +83,11 @@ async function start(settings: Settings): Promise<void> {
       }
     },
   };
+  poolGauges(metrics, { api: pool, delivery: deliveryPool });
+  stateGauges(metrics, pool, (error) => {
+    // Postgres away is a figure of its own.
+    if (!isAway(error)) log.error({ error: error instanceof Error ? error.message : String(error) }, 'what waits in Postgres could not be counted');
+  });
   const evidence = await openStore(settings);
   const app = createApp({
     pool,

@@ -20,6 +20,8 @@ export async function migrate(databaseUrl: string): Promise<void> {
   try {
     // What workers hold is looked at again and again, among a waiting job for every clock that runs.
     await client.query('create index if not exists kefu_jobs_locked on graphile_worker._private_jobs (locked_at) where locked_at is not null');
+    // What has failed, once or for the last time, is counted for operators (db/engine-state.ts).
+    await client.query('create index if not exists kefu_jobs_tried on graphile_worker._private_jobs (run_at) where attempts > 0');
   } finally {
     await client.end();
   }

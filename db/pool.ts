@@ -37,6 +37,7 @@ type Write<Row> = (tx: Sql, rows: readonly Row[]) => Promise<void>;
 interface Open {
   readonly known: Map<string, Promise<unknown>>;
   readonly gathered: Map<Write<never>, unknown[]>;
+  readonly afterwards: (() => void)[];
 }
 const open = new WeakMap<Sql, Open>();
 
@@ -77,6 +78,13 @@ export function nowKnown(sql: Sql, key: string, value: unknown): void {
   open.get(sql)?.known.set(key, Promise.resolve(value));
 }
 
+/** What is to happen once the transaction has committed, and not at all when it is rolled back: counting, which a rollback does not undo. It may not fail. */
+export function whenCommitted(sql: Sql, work: () => void): void {
+  const afterwards = open.get(sql)?.afterwards;
+  if (afterwards === undefined) work();
+  else afterwards.push(work);
+}
+
 const onBreak = (): void => undefined;
 
 /** Runs `work` in one transaction: committed when it returns, rolled back when it throws. */
@@ -85,7 +93,7 @@ export async function inTransaction<T>(pool: Pool, work: (tx: Sql) => Promise<T>
   // The pool listens to idle connections only. One that breaks while its transaction waits for something else is found by the next statement; without a
   // listener it would end the process.
   client.on('error', onBreak);
-  const own: Open = { known: new Map(), gathered: new Map() };
+  const own: Open = { known: new Map(), gathered: new Map(), afterwards: [] };
   open.set(client, own);
   try {
     await client.query('begin');
@@ -95,6 +103,7 @@ export async function inTransaction<T>(pool: Pool, work: (tx: Sql) => Promise<T>
     open.delete(client);
     client.off('error', onBreak);
     client.release();
+    for (const afterwards of own.afterwards) afterwards();
     return result;
   } catch (error) {
     open.delete(client);

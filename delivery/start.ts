@@ -1,11 +1,15 @@
 /** Starts the workflow of a case row. */
 import { WorkflowExecutionAlreadyStartedError, type Client } from '@temporalio/client';
 import { TypedSearchAttributes } from '@temporalio/common';
+import { Counter } from 'prom-client';
 import { markStarted, unstartedCases, type CaseRow } from '../db/cases.ts';
 import type { Pool } from '../db/pool.ts';
 import { taskQueue, type CaseStart } from '../workflows/kit/protocol.ts';
 import { workflowType } from '../workflows/registry.ts';
 import { callDeadline, isTemporalAway, searchAttributes } from './temporal.ts';
+
+/** Counted by whoever started it: the API, or the worker that found it unstarted or whose case opened it. Both show it. */
+const casesStarted = new Counter({ name: 'kefu_cases_started_total', help: 'Cases whose workflow this process has started', labelNames: ['process'] });
 
 /** Starts a case's workflow, once: an id that was ever used is not started again. `unreachable` leaves it to the sweep. */
 export async function startWorkflow(pool: Pool, temporal: Client, row: CaseRow): Promise<'started' | 'unreachable'> {
@@ -26,6 +30,7 @@ export async function startWorkflow(pool: Pool, temporal: Client, row: CaseRow):
         staticSummary: `${row.process} · ${row.shop}${row.order_id === null ? '' : ` · ${row.order_id}`}`,
       }),
     );
+    casesStarted.inc({ process: row.process });
     await markStarted(pool, row.id, handle.firstExecutionRunId);
     return 'started';
   } catch (error) {

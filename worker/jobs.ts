@@ -1,5 +1,6 @@
 /** Runs the jobs that transactions have added, and takes them back from workers that died with them. */
 import { Logger, run } from 'graphile-worker';
+import { Counter } from 'prom-client';
 import { jobHandlers } from '../activities/jobs.ts';
 import type { Engine } from '../activities/context.ts';
 import { unlockJobs } from '../db/jobs.ts';
@@ -8,6 +9,12 @@ import { unlockJobs } from '../db/jobs.ts';
 const unlockAfterMs = 30_000;
 /** A message or a clock's point of a worker that was killed comes within a minute. */
 const unlockEveryMs = 10_000;
+
+const jobsRun = new Counter({
+  name: 'kefu_jobs_total',
+  help: 'Tries of jobs: done, error (tried again later), dead (not tried again)',
+  labelNames: ['kind', 'result'],
+});
 
 /** The queue's own log in ours: a line for each job that it begins and ends is for who looks for a fault. */
 const loggerOf = ({ log }: Engine): Logger =>
@@ -28,6 +35,13 @@ export async function startJobs(engine: Engine, connectionString: string): Promi
     taskList: jobHandlers(engine),
     logger: loggerOf(engine),
   });
+  const count =
+    (result: string) =>
+    ({ job }: { readonly job: { readonly task_identifier: string } }) =>
+      jobsRun.inc({ kind: job.task_identifier, result });
+  runner.events.on('job:success', count('done'));
+  runner.events.on('job:error', count('error'));
+  runner.events.on('job:failed', count('dead'));
   let unlocking: Promise<void> = Promise.resolve();
   const timer = setInterval(() => {
     unlocking = unlockJobs(engine.pool, unlockAfterMs).then(

@@ -1,7 +1,9 @@
 /** The worker process: hosts workflows and activities, sends the outbox, sweeps. Any number may run. */
 import { readFileSync } from 'node:fs';
 import { NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import { collectDefaultMetrics, register } from 'prom-client';
 import { createActivities } from '../activities/index.ts';
+import { poolGauges } from '../db/metrics.ts';
 import { publishPolicy } from '../db/policies.ts';
 import { connectPool } from '../db/pool.ts';
 import { readCodecKeys, sealingCodec } from '../delivery/codec.ts';
@@ -13,6 +15,7 @@ import { bundleWorkflows } from './bundle.ts';
 import { readConfig } from './config.ts';
 import { createEngine } from './engine.ts';
 import { startJobs } from './jobs.ts';
+import { sdkMetrics, serveMetrics } from './metrics.ts';
 import { registerSearchAttributes } from './search-attributes.ts';
 import { startSweeping } from './sweeps.ts';
 
@@ -25,7 +28,10 @@ const engine = await createEngine(config, policy, pool, temporal);
 checkPolicy(policy, engine.processes);
 await publishPolicy(pool, policy);
 
-Runtime.install({ shutdownSignals: [], telemetryOptions: { logging: { forward: {}, filter: 'WARN' } } });
+const sdk = config.METRICS_PORT === undefined ? undefined : await sdkMetrics();
+Runtime.install({ shutdownSignals: [], telemetryOptions: { logging: { forward: {}, filter: 'WARN' }, ...(sdk === undefined ? {} : { metrics: sdk.exporter }) } });
+collectDefaultMetrics();
+poolGauges(register, { worker: pool });
 await registerSearchAttributes(config.TEMPORAL_ADDRESS, config.TEMPORAL_NAMESPACE);
 const connection = await NativeConnection.connect({ address: config.TEMPORAL_ADDRESS });
 const worker = await Worker.create({
@@ -42,6 +48,10 @@ const worker = await Worker.create({
 });
 const jobs = await startJobs(engine, config.DATABASE_URL);
 const sweeping = startSweeping(engine);
+const metrics =
+  sdk === undefined || config.METRICS_PORT === undefined
+    ? undefined
+    : await serveMetrics({ port: config.METRICS_PORT, host: config.METRICS_HOST }, { registry: register, sdk, polls: () => worker.getState() === 'RUNNING' });
 
 const stop = (): void => {
   if (worker.getState() === 'RUNNING') worker.shutdown();
@@ -53,6 +63,7 @@ process.stdout.write('ready\n');
 try {
   await worker.run();
 } finally {
+  await metrics?.close();
   await sweeping.stop();
   await jobs.stop();
   await connection.close();

@@ -1,5 +1,6 @@
 /** What a crash or an outage left, found and mended. The work depends on what is left, not on how many cases are parked. */
 import { WorkflowNotFoundError } from '@temporalio/client';
+import { Counter, Gauge } from 'prom-client';
 import { closeAllTasks } from '../db/tasks.ts';
 import { tellBroken } from '../db/messages.ts';
 import { inTransaction } from '../db/pool.ts';
@@ -142,6 +143,10 @@ async function findMended(engine: Engine): Promise<number> {
   return mended;
 }
 
+const sweeps = new Counter({ name: 'kefu_sweeps_total', help: 'Sweeps: ok, or failed in a part', labelNames: ['result'] });
+const sweepFound = new Counter({ name: 'kefu_sweep_found_total', help: 'What sweeps found and mended, or found broken', labelNames: ['what'] });
+const lastSweep = new Gauge({ name: 'kefu_sweep_last_success_seconds', help: 'When a sweep of this worker last went through, in Unix time' });
+
 /** Sweeps until stopped. A sweep that fails is logged and the next one tries again; two never run at once in one process. */
 export function startSweeping(engine: Engine, settings: SweepSettings = sweepSettings): { stop: () => Promise<void> } {
   let timer: NodeJS.Timeout | undefined;
@@ -150,9 +155,13 @@ export function startSweeping(engine: Engine, settings: SweepSettings = sweepSet
   const round = async (lookBackMs: number): Promise<void> => {
     try {
       const done = await sweep(engine, { ...settings, lookBackMs });
+      sweeps.inc({ result: 'ok' });
+      lastSweep.setToCurrentTime();
+      for (const [what, n] of Object.entries<number>({ ...done })) sweepFound.inc({ what }, n);
       if (Object.values(done).some((n) => n > 0)) engine.log.info(done, 'swept');
       lookBackMs = settings.lookBackMs;
     } catch (error) {
+      sweeps.inc({ result: 'failed' });
       engine.log.warn({ err: error }, 'a sweep failed; the next one tries again');
     }
     if (!stopped) {

@@ -87,6 +87,7 @@ export async function startStack({ folder: given, port, host, policyFile, ports,
     const systemsPort = await claim('sandbox systems', '--systems-port', ports.systems, '127.0.0.1');
     const postgresPort = await claim('Postgres', '--postgres-port', ports.postgres, '127.0.0.1');
     const temporalPort = await claim('Temporal', '--temporal-port', ports.temporal, '127.0.0.1');
+    const metricsPort = await freePort();
     const temporalUiPort = await claim("Temporal's page", '--temporal-ui-port', ports.temporalUi, '127.0.0.1');
 
     const clusterFolder = join(folder, 'postgres');
@@ -109,6 +110,7 @@ export async function startStack({ folder: given, port, host, policyFile, ports,
       HOST: host,
       PORT: String(apiPort),
       SYSTEMS_PORT: String(systemsPort),
+      METRICS_PORT: String(metricsPort),
       SYSTEMS_URL: systemsUrl,
       WEBHOOK_URL: env['WEBHOOK_URL'] ?? `${api}/v1/webhooks`,
       POLICY_FILE: resolve(policyFile),
@@ -122,7 +124,7 @@ export async function startStack({ folder: given, port, host, policyFile, ports,
     let state: StackState = {
       leader,
       startedAt: new Date().toISOString(),
-      urls: { api, docs: `${api}/docs`, openapi: `${api}/openapi.json`, ...(temporalUi === undefined ? {} : { temporalUi }), systems: systemsUrl },
+      urls: { api, docs: `${api}/docs`, openapi: `${api}/openapi.json`, ...(temporalUi === undefined ? {} : { temporalUi }), systems: systemsUrl, workerMetrics: `http://127.0.0.1:${metricsPort}/metrics` },
       settings,
       processes: {},
     };

@@ -24,6 +24,8 @@ const stackSchema = runSchema.extend({
     /** Absent with a Temporal of the operator's own. */
     temporalUi: z.url().optional(),
     systems: z.url(),
+    /** The worker's page for Prometheus; the API has its own. */
+    workerMetrics: z.url(),
   }),
   /** What every process was told: DATABASE_URL, TEMPORAL_ADDRESS, where the keys are … (`cli/stack/README.md`). */
   settings: z.record(z.string(), z.string()),

@@ -75,7 +75,7 @@ test('the command shows what holds for a case: its version where it stands in th
     leader,
     processes: {},
     startedAt: new Date().toISOString(),
-    urls: { api: url, docs: url, openapi: url, systems: url },
+    urls: { api: url, docs: url, openapi: url, systems: url, workerMetrics: `${url}/metrics` },
     settings: { DATABASE_URL: database, POLICY_FILE: join(folder, 'own.yaml') },
   });
   const show = async (of: string) => {
