@@ -26,7 +26,10 @@ export interface OperationContract {
    * `never`: nobody can tell, a person decides.
    */
   readonly repeat: 'keyed' | 'lookup' | 'never';
-  /** `quick` answers well within 2 s and runs beside the workflow task; `slow` is scheduled as an activity of its own. */
+  /**
+   * `quick` answers well within 2 s and runs beside the workflow task; `slow` is scheduled as an activity of its own. Slow is also what a process asks for by what has
+   * arrived so far: its arguments are in the history before it is sent, and stay the same when a killed worker's step is done again.
+   */
   readonly pace: 'quick' | 'slow';
   /** The operation of the same system that takes this one back by its key: its arguments are `undoArgs`, its result is `undoResult`. */
   readonly undo?: string;

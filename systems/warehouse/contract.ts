@@ -95,7 +95,8 @@ export const warehouse = defineSystem({
       result: z.object({ dispatchId: idSchema, trackingNo: idSchema }),
       kind: 'effect',
       repeat: 'keyed',
-      pace: 'quick',
+      // What goes back is what is here, and that may be more when a killed worker's step is done again: what was asked for is written into the history before it is sent.
+      pace: 'slow',
     },
   },
   words: {

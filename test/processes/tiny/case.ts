@@ -74,6 +74,15 @@ const scripts: Readonly<Record<string, Script>> = {
     log.push((await c.do('post', bench.post, { what: new Date().toISOString() })).what);
     await c.task('decide', {});
   },
+  async postWhatIsHere(c, log) {
+    await c.do('look', bench.look, { what: 'x' });
+    log.push((await c.do('post', bench.post, { what: `${c.arrived('said').length} here` })).what);
+  },
+  async grabWhatIsHere(c, log) {
+    await c.do('look', bench.look, { what: 'x' });
+    const answer = await c.do('grab', bench.grab, { what: `${c.arrived('said').length} here` });
+    log.push(answer.ok ? answer.what : answer.error);
+  },
   async settles(c, log) {
     const { what } = await c.do('post', bench.post, { what: c.input.id });
     await c.expect('rang', what);
