@@ -32,10 +32,15 @@ export function createBacklog({ pool, delivery, backlogMost, log, metrics }: App
 
   const behindGauge = new Gauge({ name: 'kefu_engine_behind_seconds', help: 'How long a task waits for a worker, as Temporal has it', registers: [metrics] });
 
+  const temporalGauge = new Gauge({ name: 'kefu_temporal_up', help: 'Whether Temporal answers: 1 or 0', registers: [metrics] });
+  const workerGauge = new Gauge({ name: 'kefu_worker_up', help: 'Whether a worker polls Temporal for cases: 1 or 0', registers: [metrics] });
+
   async function see(): Promise<Load> {
     const [seen, waiting] = await Promise.all([delivery.look(), waitingForEngine(pool, backlogMost + 1).catch(() => undefined)]);
     const load = { ...seen, waiting, takesStarts: seen.behindMs <= behindMostMs && (waiting ?? 0) <= backlogMost };
     last = { at: Date.now(), load };
+    temporalGauge.set(seen.temporal ? 1 : 0);
+    workerGauge.set(seen.worker ? 1 : 0);
     behindGauge.set(seen.behindMs / 1000);
     return load;
   }

@@ -5,6 +5,7 @@
  * Lock order, everywhere: the case's row, then the task's. The lock on the case is also what makes four eyes sound: hands of the case are written and
  * read under it, so two people cannot become each other's checker at the same moment.
  */
+import { Counter } from 'prom-client';
 import type { CaseId, PersonId, TaskId } from '../values/ids.ts';
 import { taskId } from '../values/ids.ts';
 import { contentHash } from '../values/hash.ts';
@@ -17,7 +18,7 @@ import { findEffect } from './effects.ts';
 import { storeInbound } from './inbox.ts';
 import { addJob } from './jobs.ts';
 import { decidable, everyShop, findPerson, serves, type Person } from './people.ts';
-import { inTransaction, type Pool, type Sql } from './pool.ts';
+import { inTransaction, whenCommitted, type Pool, type Sql } from './pool.ts';
 import { Refused } from './refused.ts';
 import { open as openSealed, ownerOf, seal, type MasterKey } from './sealed.ts';
 import { note } from './timeline.ts';
@@ -431,6 +432,8 @@ export interface Completion {
   readonly read: (of: Task) => Filled;
 }
 
+const tasksDecided = new Counter({ name: 'kefu_tasks_decided_total', help: 'Decisions of people', labelNames: ['process', 'task', 'role'] });
+
 /**
  * Decides a task, in one transaction: role, shop, amount and four eyes as they are now, the form, the row, the free text sealed, the message to the case,
  * the timeline. Delivering the message is for after the commit. The same person with the same form again gets the same answer, and nothing is written.
@@ -469,6 +472,7 @@ export async function completeTask(tx: Sql, c: Completion): Promise<{ readonly t
     });
     if (stored.status !== 'stored') throw new Error(`the decision of ${row.id} is ${stored.status} in the inbox`);
   }
+  whenCommitted(tx, () => tasksDecided.inc({ process: row.process, task: row.name, role: decided.role }));
   await note(tx, of.id, `task:${row.path}:decided`, 'taskDecided', { task: row.path, name: row.name, by: person.id, role: decided.role, form });
   return { task: done, repeated: false };
 }

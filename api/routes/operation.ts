@@ -49,10 +49,10 @@ const readiness = z
   .meta({ id: 'Readiness' });
 
 export function operationRoutes({ pool, admission, metrics }: AppDeps, backlog: Backlog, document: () => unknown): Route[] {
-  /** Open repair tasks by system: what the engine itself knows of an outside system's health. Served by index tasks_open_of_all. */
+  /** Open repair tasks by system: what the engine itself knows of an outside system's health. Served by index tasks_repair. */
   async function repairs(): Promise<Record<string, string>> {
     const { rows } = await pool.query<{ system: string; n: number }>(
-      `select coalesce(context->>'system', 'engine') as system, count(*)::int as n from tasks where status = 'open' and role in ('ops', 'supervisor', 'manager') and name = 'repair' group by 1`,
+      `select coalesce(context->>'system', 'engine') as system, count(*)::int as n from tasks where status = 'open' and name = 'repair' group by 1`,
     );
     return Object.fromEntries(rows.map(({ system, n }) => [system, `${n} to repair`]));
   }
@@ -104,7 +104,11 @@ export function operationRoutes({ pool, admission, metrics }: AppDeps, backlog: 
       tag: 'Operation',
       summary: 'Prometheus',
       replies: { 200: { description: 'Text format', schema: z.string(), type: 'text/plain' } },
-      run: async () => ({ status: 200, type: metrics.contentType, body: await metrics.metrics() }),
+      run: async () => {
+        // What is shown is what is now, also when nobody else has looked.
+        await backlog.look().catch(() => undefined);
+        return { status: 200, type: metrics.contentType, body: await metrics.metrics() };
+      },
     }),
     route({
       id: 'document',

@@ -1,3 +1,4 @@
+import { Counter } from 'prom-client';
 import { Webhook, WebhookVerificationError } from 'standardwebhooks';
 import { z } from 'zod';
 import { storeInbound } from '../../db/inbox.ts';
@@ -14,7 +15,7 @@ import type { AppDeps } from '../deps.ts';
 import { fieldErrors } from '../fields.ts';
 import { inLanguage } from '../language.ts';
 import { Problem } from '../problems.ts';
-import { route, type Route } from '../route.ts';
+import { route, type Reply, type Route } from '../route.ts';
 import { delivery } from '../views.ts';
 import { whatBecame } from '../acting.ts';
 
@@ -34,6 +35,24 @@ export function webhookRoutes(deps: AppDeps, bringing: Bringing): Route[] {
     [...processes.values()].flatMap(({ declaration }) => Object.values(declaration.events).flatMap(({ from }) => from ?? [])),
   );
   const limit = policyFor(policy.policy, '').cases.inboxLimit;
+  const received = new Counter({
+    name: 'kefu_webhooks_total',
+    help: 'Webhooks by what came of each: stored, duplicate, or the problem for which it was refused',
+    labelNames: ['source', 'result'],
+    registers: [deps.metrics],
+  });
+  /** Counts what came of a webhook. Whoever calls may write any source into the address: one that we do not know has no label of its own. */
+  async function counted(named: string, receive: () => Promise<Reply>): Promise<Reply> {
+    const source = Object.hasOwn(systems, named) ? named : 'unknown';
+    try {
+      const answer = await receive();
+      received.inc({ source, result: answer.status === 200 ? 'duplicate' : 'stored' });
+      return answer;
+    } catch (error) {
+      received.inc({ source, result: error instanceof Problem ? error.code : 'fault' });
+      throw error;
+    }
+  }
 
   return [
     route({
@@ -61,7 +80,7 @@ export function webhookRoutes(deps: AppDeps, bringing: Bringing): Route[] {
       },
       replies: { 202: { description: 'Stored', schema: reply }, 200: { description: 'It was here before', schema: reply } },
       problems: ['badSignature', 'unknownSource', 'unknownEvent', 'eventConflict', 'inboxFull'],
-      run: async ({ params, body, request, language }) => {
+      run: ({ params, body, request, language }) => counted(params.source, async () => {
         const { source } = params;
         const system = Object.hasOwn(systems, source) ? systems[source] : undefined;
         if (system === undefined) throw new Problem('unknownSource', { source });
@@ -108,7 +127,7 @@ export function webhookRoutes(deps: AppDeps, bringing: Bringing): Route[] {
           if (!result.success) throw new Problem('invalid', {}, { errors: fieldErrors(result.error, prefix) });
           return result.data;
         }
-      },
+      }),
     }),
   ];
 }
