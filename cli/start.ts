@@ -1,7 +1,9 @@
 /** `npm start`: the whole stack on this machine, until Ctrl-C. */
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { routesSchema } from './stack/routes.ts';
 import { startStack } from './stack/stack.ts';
 import type { Stack } from './stack/stack.ts';
 
@@ -34,6 +36,8 @@ async function main(): Promise<void> {
       'postgres-port': { type: 'string' },
       'temporal-port': { type: 'string' },
       'temporal-ui-port': { type: 'string' },
+      // For the fault harness, which puts something between the processes: not a thing that a person would type.
+      routes: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -64,6 +68,7 @@ async function main(): Promise<void> {
     host: flags.host,
     policyFile: resolve(flags.policy),
     ports: { systems: portOf('systems-port'), postgres: portOf('postgres-port'), temporal: portOf('temporal-port'), temporalUi: portOf('temporal-ui-port') },
+    routes: flags.routes === undefined ? undefined : routesSchema.parse(JSON.parse(readFileSync(flags.routes, 'utf8'))),
     env: process.env,
     say: (line: string) => console.log(line),
   };

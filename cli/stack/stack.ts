@@ -13,6 +13,7 @@ import { freePort, isFree } from './ports.ts';
 import { embeddedPostgres, ensureDatabase, urlOf } from './postgres.ts';
 import { refTo } from './processes.ts';
 import { root, runModule } from './programs.ts';
+import { routed, type Routes } from './routes.ts';
 import { ensureSecrets, keySettings, postgresPassword } from './secrets.ts';
 import { alreadyRuns, cleanUp, removeState, writeState } from './state.ts';
 import type { StackState } from './state.ts';
@@ -35,6 +36,8 @@ export interface StackOptions {
     readonly temporalUi?: number | undefined;
     readonly systems?: number | undefined;
   };
+  /** Where single processes find the others by ways of their own. */
+  readonly routes?: Routes | undefined;
   readonly env: Environment;
   readonly say: Say;
 }
@@ -70,7 +73,7 @@ async function claim(what: string, flag: string, given: number | undefined, host
 }
 
 /** Brings the whole stack up and keeps it up. Throws, having ended everything it started, when it does not come up or the signal is given before. */
-export async function startStack({ folder: given, port, host, policyFile, ports, env, say }: StackOptions, signal: AbortSignal): Promise<Stack> {
+export async function startStack({ folder: given, port, host, policyFile, ports, routes, env, say }: StackOptions, signal: AbortSignal): Promise<Stack> {
   if (!existsSync(policyFile)) throw new Error(`There is no policy file ${policyFile}.`);
   // Worker and API would refuse it too, but in their logs.
   checkPolicy(loadPolicy(policyFile), await loadProcesses());
@@ -124,7 +127,14 @@ export async function startStack({ folder: given, port, host, policyFile, ports,
     let state: StackState = {
       leader,
       startedAt: new Date().toISOString(),
-      urls: { api, docs: `${api}/docs`, openapi: `${api}/openapi.json`, ...(temporalUi === undefined ? {} : { temporalUi }), systems: systemsUrl, workerMetrics: `http://127.0.0.1:${metricsPort}/metrics` },
+      urls: {
+        api,
+        docs: `${api}/docs`,
+        openapi: `${api}/openapi.json`,
+        ...(temporalUi === undefined ? {} : { temporalUi }),
+        systems: systemsUrl,
+        workerMetrics: `http://127.0.0.1:${metricsPort}/metrics`,
+      },
       settings,
       processes: {},
     };
@@ -151,7 +161,11 @@ export async function startStack({ folder: given, port, host, policyFile, ports,
         say(`  ${what.padEnd(9)} ready after ${((Date.now() - started) / 1000).toFixed(1)} s`);
       };
       const bundle = join(root, 'workflow-bundle/workflows.js');
-      const childEnv = { ...env, ...settings, ...(existsSync(bundle) ? { WORKFLOW_BUNDLE: bundle } : {}) };
+      const childEnv = (name: keyof Routes): Environment => ({
+        ...env,
+        ...routed(settings, routes?.[name]),
+        ...(existsSync(bundle) ? { WORKFLOW_BUNDLE: bundle } : {}),
+      });
       if (ownDatabase === undefined) {
         await timed('postgres', async () => {
           const spec = await embeddedPostgres({ folder: clusterFolder, password, port: postgresPort, env, say });
@@ -174,9 +188,9 @@ export async function startStack({ folder: given, port, host, policyFile, ports,
       }
       // At once: none needs another to start, and each spends its first seconds loading.
       const own = [
-        ...(env['SYSTEMS_URL'] === undefined ? [ours('systems', 'systems/server', childEnv, answers(`${systemsUrl}/healthz`))] : []),
-        ours('worker', 'worker/main', childEnv, saysReady),
-        ours('api', 'api/main', childEnv, answers(`${api}/readyz`)),
+        ...(env['SYSTEMS_URL'] === undefined ? [ours('systems', 'systems/server', childEnv('systems'), answers(`${systemsUrl}/healthz`))] : []),
+        ours('worker', 'worker/main', childEnv('worker'), saysReady),
+        ours('api', 'api/main', childEnv('api'), answers(`${api}/readyz`)),
       ];
       await Promise.all(own.map((spec) => timed(spec.name, () => unless(signal, () => supervisor.start(spec)))));
     } catch (error) {
