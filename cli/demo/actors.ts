@@ -21,6 +21,8 @@ export interface Scene {
   readonly people: readonly Person[];
   /** The calling system: starts, events and withdrawals on behalf of customers. */
   readonly upstream: Caller;
+  /** Who starts cases, where it is not `upstream`: somebody of less patience. */
+  readonly door?: Caller;
   /** The sandbox: what the world outside does. */
   readonly systems: Caller;
   readonly journal: Journal;
@@ -438,11 +440,11 @@ export interface Outside {
 
 /** Everything that happens to one case from outside, by its plan: may be begun again at any time, every act counts once. */
 export async function play(scene: Scene, plan: Plan, outside: Outside, ended: AbortSignal): Promise<void> {
-  const { upstream, journal, signal } = scene;
+  const { upstream, door = upstream, journal, signal } = scene;
   const id = plan.caseId;
   const over = AbortSignal.any([signal, ended]);
   const start = async (): Promise<void> => {
-    await upstream.send('POST', '/v1/processes/return-exchange/cases', { input: { ...plan.request, requestedAt: journal.requestedAt(id) } }, startedView);
+    await door.send('POST', '/v1/processes/return-exchange/cases', { input: { ...plan.request, requestedAt: journal.requestedAt(id) } }, startedView);
     journal.write({ what: 'start', case: id });
   };
   if (plan.twice.start) {

@@ -26,12 +26,27 @@ export class Refused extends Error {
   }
 }
 
+/** One request and what came of it. */
+export interface Attempt {
+  readonly method: string;
+  readonly path: string;
+  /** Absent: no answer came, for this reason. */
+  readonly status?: number;
+  readonly reason?: string;
+  readonly retryAfter?: string | null;
+  /** As it came, unparsed. */
+  readonly text?: string;
+  readonly ms: number;
+}
+
 export interface CallerOptions {
   /** A function, so that a server which came back elsewhere is found. */
   readonly url: () => string;
   readonly token?: string;
   readonly signal?: AbortSignal;
   readonly patienceMs?: number;
+  /** Hears of every request, those that are made again too. */
+  readonly watch?: ((attempt: Attempt) => void) | undefined;
 }
 
 /** Speaks to one server as one caller. */
@@ -43,12 +58,13 @@ export class Caller {
 
   /** Calls until it is answered with less than 500; 429 waits as it was told. Throws when that takes longer than patience lasts. */
   async call(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown): Promise<Answer> {
-    const { url, token, signal, patienceMs: patience = patienceMs } = this.#options;
+    const { url, token, signal, patienceMs: patience = patienceMs, watch } = this.#options;
     const since = Date.now();
     for (let wait = firstPauseMs; ; wait = Math.min(longestPauseMs, wait * 2)) {
       signal?.throwIfAborted();
       let trouble: string;
       let told = 0;
+      const asked = performance.now();
       try {
         const response = await fetch(`${url()}${path}`, {
           method,
@@ -60,12 +76,14 @@ export class Caller {
           signal: AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal ? [signal] : [])]),
         });
         const text = await response.text();
+        watch?.({ method, path, status: response.status, retryAfter: response.headers.get('retry-after'), text, ms: performance.now() - asked });
         if (response.status < 500 && response.status !== 429) return { status: response.status, body: text === '' ? undefined : JSON.parse(text) };
         trouble = `answered ${response.status}`;
         told = Number(response.headers.get('retry-after') ?? 0) * 1000;
       } catch (error) {
         signal?.throwIfAborted();
         trouble = reasonOf(error);
+        watch?.({ method, path, reason: trouble, ms: performance.now() - asked });
       }
       if (Date.now() - since > patience) throw new Error(`${method} ${path}: ${trouble}, for ${Math.round(patience / 1000)} s`);
       // Not all at the same moment: a server that has just come back is not met by everyone at once.
