@@ -37,6 +37,10 @@ export interface Attempt {
   /** As it came, unparsed. */
   readonly text?: string;
   readonly ms: number;
+  /** Since the call was made for the first time. */
+  readonly sinceMs: number;
+  /** Whether the caller makes it again: neither answered, nor out of patience. */
+  readonly again: boolean;
 }
 
 export interface CallerOptions {
@@ -60,6 +64,7 @@ export class Caller {
   async call(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown): Promise<Answer> {
     const { url, token, signal, patienceMs: patience = patienceMs, watch } = this.#options;
     const since = Date.now();
+    const far = (answered: boolean) => ({ sinceMs: Date.now() - since, again: !answered && Date.now() - since <= patience });
     for (let wait = firstPauseMs; ; wait = Math.min(longestPauseMs, wait * 2)) {
       signal?.throwIfAborted();
       let trouble: string;
@@ -76,14 +81,16 @@ export class Caller {
           signal: AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal ? [signal] : [])]),
         });
         const text = await response.text();
-        watch?.({ method, path, status: response.status, retryAfter: response.headers.get('retry-after'), text, ms: performance.now() - asked });
-        if (response.status < 500 && response.status !== 429) return { status: response.status, body: text === '' ? undefined : JSON.parse(text) };
+        const answered = response.status < 500 && response.status !== 429;
+        const retryAfter = response.headers.get('retry-after');
+        watch?.({ method, path, status: response.status, retryAfter, text, ms: performance.now() - asked, ...far(answered) });
+        if (answered) return { status: response.status, body: text === '' ? undefined : JSON.parse(text) };
         trouble = `answered ${response.status}`;
-        told = Number(response.headers.get('retry-after') ?? 0) * 1000;
+        told = Number(retryAfter ?? 0) * 1000;
       } catch (error) {
         signal?.throwIfAborted();
         trouble = reasonOf(error);
-        watch?.({ method, path, reason: trouble, ms: performance.now() - asked });
+        watch?.({ method, path, reason: trouble, ms: performance.now() - asked, ...far(false) });
       }
       if (Date.now() - since > patience) throw new Error(`${method} ${path}: ${trouble}, for ${Math.round(patience / 1000)} s`);
       // Not all at the same moment: a server that has just come back is not met by everyone at once.
