@@ -1,19 +1,18 @@
 /** `npm run demo`: whole runs of the engine with everyone in them, and an audit at the end. */
-import { spawn } from 'node:child_process';
-import { mkdirSync, openSync, rmSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { branches } from './demo/branches.ts';
+import { carryOut, modeFlags, modeOf, optionsOf, runMain, whole, type Mode, type Running } from './demo/command.ts';
 import { Journal } from './demo/journal.ts';
-import { Progress, readRun, statusText, type RunState } from './demo/progress.ts';
 import { oneOrder } from './demo/one-order.ts';
 import { returns } from './demo/returns.ts';
-import { runDemo, runFiles } from './demo/run.ts';
-import { startOwn, stateIfUp, stopOwn } from './demo/stack.ts';
+import { runDemo } from './demo/run.ts';
+import { startOwn, stateIfUp } from './demo/stack.ts';
+import { disturbing } from './faults/disturb.ts';
+import { planFaults, type ProcessName } from './faults/plan.ts';
 import { readTauFolder } from './import.ts';
-import { isRunning, refTo } from './stack/processes.ts';
 
 export const help = `npm run demo -- DEMO [options]
 
@@ -41,13 +40,6 @@ It starts a stack of its own on policies/demo.yaml (days become seconds), prints
   --resume           go on with it where it was interrupted
   --help             this text`;
 
-const whole = (least: number, most: number, flag: string) =>
-  z.coerce
-    .number({ error: `--${flag} is a number` })
-    .int(`--${flag} is a whole number`)
-    .min(least, `--${flag} is at least ${least}`)
-    .max(most, `--${flag} is at most ${most}`);
-
 const optionsSchema = z.object({
   demo: z.enum(['returns', 'one-order'], {
     error: (issue) =>
@@ -68,7 +60,7 @@ const usual = { ofOwn: 500, atOneOrder: 64, atOnce: 96 } as const;
 export type DemoOptions = z.output<typeof optionsSchema>;
 
 /** Reads the command line; throws an Error that says what does not fit. */
-export function readArguments(argv: readonly string[]): { readonly options: DemoOptions; readonly mode: 'run' | 'detach' | 'status' | 'resume' | 'help' } {
+export function readArguments(argv: readonly string[]): { readonly options: DemoOptions; readonly mode: Mode } {
   const text = { type: 'string' } as const;
   const flag = { type: 'boolean' } as const;
   const { values, positionals } = parseArgs({
@@ -82,26 +74,23 @@ export function readArguments(argv: readonly string[]): { readonly options: Demo
       kills: text,
       concurrency: text,
       data: text,
-      detach: flag,
-      status: flag,
-      resume: flag,
-      help: flag,
+      ...modeFlags,
     },
     allowPositionals: true,
   });
   const { detach, status, resume, help: asked, ...given } = values;
-  if (asked) return { options: optionsSchema.parse({ demo: 'returns' }), mode: 'help' };
+  const mode = modeOf({ detach, status, resume, help: asked });
+  if (mode === 'help') return { options: optionsSchema.parse({ demo: 'returns' }), mode };
   if (positionals.length > 1) throw new Error(`One demo at a time: ${positionals.join(', ')}`);
-  const parsed = optionsSchema.safeParse({ demo: positionals[0], ...given });
-  if (!parsed.success) throw new Error(parsed.error.issues.map((issue) => issue.message).join('\n'));
-  const modes = (['detach', 'status', 'resume'] as const).filter((mode) => values[mode]);
-  if (modes.includes('status') && modes.length > 1) throw new Error('--status goes alone.');
-  return { options: parsed.data, mode: status ? 'status' : detach ? 'detach' : resume ? 'resume' : 'run' };
+  return { options: optionsOf(optionsSchema, { demo: positionals[0], ...given }), mode };
 }
 
 /** The run's name: the same demo of the same source and seed is the same run. */
 const nameOf = ({ demo, source, seed }: DemoOptions): string => (demo === 'returns' ? `returns-${source}-${seed}` : `one-order-${seed}`);
 const folderOf = ({ demo, data, source, seed }: DemoOptions): string => resolve(data ?? `.data/demo-${demo === 'returns' ? source : demo}-${seed}`);
+
+/** What `--kill` kills: processes of ours, and Temporal. The sandbox and Postgres, which others run in production, are for `npm run faults`. */
+const killable: readonly ProcessName[] = ['worker', 'api', 'temporal'];
 
 async function main(argv: readonly string[]): Promise<number> {
   const { options, mode } = readArguments(argv);
@@ -110,105 +99,36 @@ async function main(argv: readonly string[]): Promise<number> {
     return 0;
   }
   const folder = folderOf(options);
-  const files = runFiles(folder, nameOf(options));
-  const before = readRun(files.state);
-  if (mode === 'status') {
-    console.log(before === undefined ? `No such run: ${files.state} is not there.` : statusText(before, Date.now()));
-    return before === undefined ? 1 : 0;
-  }
-  const resuming = argv.includes('--resume');
-  if (before !== undefined && isRunning(before.process)) throw new Error(`This run is under way as process ${before.process.pid}. Look at it with --status.`);
-  if (resuming && before === undefined) throw new Error(`There is nothing to go on with: ${files.state} is not there. Leave --resume out.`);
-  if (resuming && before?.phase === 'ended') {
-    console.log(statusText(before, Date.now()));
-    return before.exitCode ?? 1;
-  }
-  if (!resuming && before !== undefined) {
-    if (before.phase !== 'ended') throw new Error(`This run was interrupted. Go on with --resume, or delete ${folder} for a new one.`);
-    if (options.data !== undefined || !before.own) throw new Error('These cases are on that stack already. Choose another --seed.');
-    // The folder is the demo's own, and its run has ended.
-    await stopOwn(folder);
-    rmSync(folder, { recursive: true });
-  }
-  if (mode === 'detach') return detach(argv, files.log);
-  // What it was started with stands: another number of cases or kills would be another run.
-  return resuming && before !== undefined ? run(optionsSchema.parse(before.options), folder, before) : run(options, folder, undefined);
-}
-
-function detach(argv: readonly string[], log: string): number {
-  mkdirSync(dirname(log), { recursive: true });
-  const file = openSync(log, 'a');
-  const child = spawn(process.execPath, ['--import', 'tsx', fileURLToPath(import.meta.url), ...argv.filter((arg) => arg !== '--detach')], {
-    detached: true,
-    stdio: ['ignore', file, file],
-  });
-  child.unref();
-  console.log(
-    `Runs in the background as process ${child.pid}.\n  how far    npm run demo -- ${argv.map((arg) => (arg === '--detach' ? '--status' : arg)).join(' ')}\n  its words  ${log}`,
-  );
-  return 0;
-}
-
-async function run(options: DemoOptions, folder: string, before: RunState | undefined): Promise<number> {
-  const running = stateIfUp(folder);
-  // Ours to end is what we start, or started before we were interrupted.
-  const own = before?.own ?? running === undefined;
-  const tauRetail = options.demo === 'returns' && options.source === 'tau-retail' ? await readTauFolder(resolve(options.folder)) : undefined;
-  const self = refTo(process.pid);
-  if (self === undefined) throw new Error('This process cannot be told from others: is /proc mounted?');
-
-  const stopping = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(name, () => {
-      if (stopping.signal.aborted) process.exit(1);
-      stopping.abort(new Error('Interrupted. Go on with --resume.'));
-    });
-  }
-  const files = runFiles(folder, nameOf(options));
-  const progress = new Progress(files.state, {
-    options: Object.fromEntries(Object.entries(options).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]))),
-    own,
-    process: self,
-    startedAt: before?.startedAt ?? new Date().toISOString(),
-    phase: 'stack',
-    cases: 0,
-    started: 0,
-    waiting: 0,
-    ended: 0,
-    kills: 0,
-    killsWanted: options.kill ? options.kills : 0,
-  });
-  try {
-    const say = (line: string): void => progress.say(line);
-    const stack = running ?? (await startOwn(folder, say, stopping.signal));
-    const { demo, seed, kill, kills } = options;
-    const cases = options.cases ?? (demo === 'one-order' ? usual.atOneOrder : tauRetail ? undefined : usual.ofOwn);
-    const concurrency = options.concurrency ?? (demo === 'one-order' ? (cases ?? usual.atOneOrder) : usual.atOnce);
-    const { lines, ok } = await runDemo(
-      demo === 'one-order' ? oneOrder({ seed, cases: cases ?? usual.atOneOrder }) : returns({ files: tauRetail, seed, cases }),
-      { folder, seed, kills: kill ? kills : 0, concurrency, own },
-      stack,
-      progress,
-      new Journal(files.journal),
-      stopping.signal,
-    );
-    progress.end(lines.at(-1) ?? '', ok ? 0 : 1);
-    for (const line of lines) console.log(line);
-    return ok ? 0 : 1;
-  } catch (error) {
-    progress.interrupt();
-    throw stopping.signal.aborted ? stopping.signal.reason : error;
-  } finally {
-    if (own) await stopOwn(folder);
-  }
-}
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  main(process.argv.slice(2)).then(
-    (code) => process.exit(code),
-    (error: unknown) => {
-      console.error(error instanceof Error ? error.message : error);
-      process.exit(1);
+  const fromTau = options.demo === 'returns' && options.source === 'tau-retail' && mode !== 'status';
+  // What is not there is said before anything is started.
+  const tauRetail = fromTau ? await readTauFolder(resolve(options.folder)) : undefined;
+  return carryOut({
+    name: 'demo',
+    script: fileURLToPath(import.meta.url),
+    argv,
+    mode,
+    options,
+    schema: optionsSchema,
+    folder,
+    run: nameOf(options),
+    given: options.data !== undefined,
+    play: async ({ demo, seed, kill, kills, ...of }, { own, progress, journal: file, signal }: Running) => {
+      const stack = stateIfUp(folder) ?? (await startOwn({ folder, say: (line) => progress.say(line), signal }));
+      const cases = of.cases ?? (demo === 'one-order' ? usual.atOneOrder : tauRetail ? undefined : usual.ofOwn);
+      const concurrency = of.concurrency ?? (demo === 'one-order' ? (cases ?? usual.atOneOrder) : usual.atOnce);
+      const there = killable.filter((name) => stack.processes[name] !== undefined);
+      if (kill && there.length < killable.length) progress.say(`Only ${there.join(' and ')} are killed: the rest is not this stack's.`);
+      const plan = planFaults(seed, { kills, faults: 0 }, ['kill'], there);
+      return runDemo(
+        demo === 'one-order' ? oneOrder({ seed, cases: cases ?? usual.atOneOrder }) : returns({ files: tauRetail, seed, cases }),
+        { folder, seed, concurrency, own, ...(kill ? { disturb: disturbing(folder, plan) } : {}) },
+        stack,
+        progress,
+        new Journal(file),
+        signal,
+      );
     },
-  );
+  });
 }
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) runMain(() => main(process.argv.slice(2)));

@@ -2,12 +2,14 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, statSync, truncateSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { z } from 'zod';
+import { allKinds, type Kind } from '../faults/plan.ts';
 import type { Accepted } from './audit.ts';
 
 const line = z.discriminatedUnion('what', [
   /** A start is about to be sent: sent again after a crash it must be the same. */
   z.object({ what: z.literal('starting'), case: z.string(), requestedAt: z.string() }),
-  z.object({ what: z.literal('start'), case: z.string() }),
+  /** `probe`: started to see whether the engine works, and none of the run's own. */
+  z.object({ what: z.literal('start'), case: z.string(), probe: z.literal(true).optional() }),
   z.object({ what: z.literal('decision'), case: z.string(), task: z.string(), by: z.string(), form: z.unknown() }),
   z.object({ what: z.literal('event'), case: z.string(), event: z.string(), eventId: z.string() }),
   z.object({ what: z.literal('withdrawal'), case: z.string() }),
@@ -15,10 +17,27 @@ const line = z.discriminatedUnion('what', [
   z.object({ what: z.literal('refused'), case: z.string(), act: z.string() }),
   /** A second start, decision, event or receipt on purpose. */
   z.object({ what: z.literal('repeated'), case: z.string(), act: z.string() }),
-  z.object({ what: z.literal('kill'), process: z.string(), pid: z.int(), at: z.string() }),
+  /** The nth disturbance of the plan, from 0: about to begin; over; why it did not take place; how long afterwards the engine worked again. */
+  z.object({ what: z.literal('fault'), n: z.int(), kind: z.enum(allKinds), target: z.string(), at: z.string() }),
+  z.object({ what: z.literal('lifted'), n: z.int(), at: z.string() }),
+  z.object({ what: z.literal('omitted'), n: z.int(), why: z.string() }),
+  z.object({ what: z.literal('recovered'), n: z.int(), ms: z.int() }),
+  /** How long a probe took while nothing was disturbed. */
+  z.object({ what: z.literal('probed'), ms: z.int() }),
 ]);
 type Line = z.output<typeof line>;
-export type Kill = Extract<Line, { what: 'kill' }>;
+
+/** What was done to the stack on purpose. */
+export interface Disturbed {
+  readonly kind: Kind;
+  readonly target: string;
+  readonly at: string;
+  readonly lifted?: string;
+  /** Why it did not take place. */
+  readonly omitted?: string;
+  /** From its end until the engine worked again, as far as that was seen. */
+  readonly recoveredMs?: number;
+}
 
 export class Journal {
   readonly #file: string;
@@ -27,7 +46,8 @@ export class Journal {
   readonly #started = new Set<string>();
   readonly #repeated = new Map<string, number>();
   readonly #refused = new Map<string, Set<string>>();
-  readonly kills: Kill[] = [];
+  readonly #disturbed: Disturbed[] = [];
+  readonly #probed: number[] = [];
 
   /** Opens the journal of a run, with what was written before. */
   constructor(file: string) {
@@ -46,8 +66,20 @@ export class Journal {
       case 'starting':
         this.#requestedAt.set(fact.case, fact.requestedAt);
         return;
-      case 'kill':
-        this.kills.push(fact);
+      case 'fault':
+        this.#disturbed[fact.n] = { kind: fact.kind, target: fact.target, at: fact.at };
+        return;
+      case 'lifted':
+        this.#more(fact.n, { lifted: fact.at });
+        return;
+      case 'omitted':
+        this.#more(fact.n, { omitted: fact.why });
+        return;
+      case 'recovered':
+        this.#more(fact.n, { recoveredMs: fact.ms });
+        return;
+      case 'probed':
+        this.#probed.push(fact.ms);
         return;
       case 'repeated':
         this.#repeated.set(fact.act, (this.#repeated.get(fact.act) ?? 0) + 1);
@@ -56,12 +88,18 @@ export class Journal {
         this.#refused.set(fact.case, (this.#refused.get(fact.case) ?? new Set()).add(fact.act));
         return;
       case 'start':
-        this.#started.add(fact.case);
-        this.#accepted.push(fact);
+        if (fact.probe !== true) this.#started.add(fact.case);
+        this.#accepted.push({ what: 'start', case: fact.case });
         return;
       default:
         this.#accepted.push(fact);
     }
+  }
+
+  #more(n: number, about: Partial<Disturbed>): void {
+    const before = this.#disturbed[n];
+    if (before === undefined) throw new Error(`The journal ${this.#file} tells of disturbance ${n} and not of its beginning.`);
+    this.#disturbed[n] = { ...before, ...about };
   }
 
   write(fact: Line): void {
@@ -82,7 +120,19 @@ export class Journal {
   get accepted(): readonly Accepted[] {
     return this.#accepted;
   }
-  /** Cases whose start was accepted. */
+  /** By their number in the plan. */
+  get disturbed(): readonly Disturbed[] {
+    return this.#disturbed;
+  }
+  /** Milliseconds of each probe while nothing was disturbed. */
+  get probed(): readonly number[] {
+    return this.#probed;
+  }
+  /** Those that took place. */
+  get tookPlace(): readonly Disturbed[] {
+    return this.#disturbed.filter(({ omitted }) => omitted === undefined);
+  }
+  /** Cases of the run whose start was accepted. */
   get started(): ReadonlySet<string> {
     return this.#started;
   }

@@ -30,6 +30,9 @@ export const runState = z.object({
   ended: z.int(),
   kills: z.int(),
   killsWanted: z.int(),
+  /** Other disturbances than kills. */
+  faults: z.int().default(0),
+  faultsWanted: z.int().default(0),
   /** How it ended: the audit's line, or what went wrong. */
   result: z.string().optional(),
   exitCode: z.int().optional(),
@@ -52,9 +55,9 @@ const duration = (ms: number): string => {
   return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${String(seconds % 60).padStart(2, '0')} s`;
 };
 
-/** One line: bar, cases started, waiting and ended, kills, time. `width`: columns of the terminal. */
+/** One line: bar, cases started, waiting and ended, kills, faults, time. `width`: columns of the terminal. */
 export function progressLine(state: RunState, now: number, width = 100): string {
-  const { cases, started, waiting, ended, kills, killsWanted, phase, startedAt, endedAt } = state;
+  const { cases, started, waiting, ended, kills, killsWanted, faults, faultsWanted, phase, startedAt, endedAt } = state;
   const time = duration((endedAt === undefined ? now : Date.parse(endedAt)) - Date.parse(startedAt));
   if (cases === 0) return `${phaseText[phase]} · ${time}`;
   const figures = [
@@ -62,6 +65,7 @@ export function progressLine(state: RunState, now: number, width = 100): string 
     `${waiting} waiting`,
     ...(started < cases ? [`${cases - started} to start`] : []),
     ...(killsWanted > 0 ? [`${kills} kills`] : []),
+    ...(faultsWanted > 0 ? [`${faults} faults`] : []),
     phaseText[phase],
     time,
   ].join(' · ');

@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { moneySchema } from '../../values/schemas.ts';
 import type { AuditedCase, AuditRows, Finding, LedgerEntry } from './audit.ts';
 import { branches, branchesOf, type Branch } from './branches.ts';
-import type { Kill } from './journal.ts';
+import { kinds } from '../faults/plan.ts';
+import type { Disturbed } from './journal.ts';
 import type { Plan } from './plan.ts';
 
 /** Minor units as the reader of this terminal writes amounts. */
@@ -86,19 +87,25 @@ export function missed(plans: readonly Plan[], rows: Pick<AuditRows, 'cases'>, r
   });
 }
 
+/** `killed with SIGKILL: worker`; of kills and pauses each process by itself, since they come back differently. */
+export function disturbanceName({ kind, target }: Disturbed): string {
+  const { title } = kinds[kind];
+  return kind === 'kill' || kind === 'pause' || kind === 'clock' ? `${title}: ${target}` : title;
+}
+
 export interface Reported {
   readonly cases: readonly AuditedCase[];
   /** What the demo shows besides. */
   readonly concluded: readonly string[];
   readonly ledger: readonly LedgerEntry[];
   readonly repeated: ReadonlyMap<string, number>;
-  readonly kills: readonly Kill[];
+  readonly disturbed: readonly Disturbed[];
   readonly webhooks: { readonly sent: number; readonly attempts: number; readonly twice: boolean };
   readonly ms: number;
   readonly findings: readonly Finding[];
 }
 
-export function report({ cases, concluded, ledger, repeated, kills, webhooks, ms, findings }: Reported): string[] {
+export function report({ cases, concluded, ledger, repeated, disturbed, webhooks, ms, findings }: Reported): string[] {
   const lines: string[] = ['Outcomes'];
   const amounts = new Map<string, Map<string, number>>();
   for (const row of cases) {
@@ -131,7 +138,7 @@ export function report({ cases, concluded, ledger, repeated, kills, webhooks, ms
       ['webhooks', String(webhooks.sent)],
       ...(webhooks.twice ? [['… one in ten sent twice on purpose', ''] as const] : []),
       ['… sent again because nobody took them', String(webhooks.attempts - webhooks.sent)],
-      ...tally(kills.map((kill) => `killed with SIGKILL: ${kill.process}`)).map(([name, count]) => [name, String(count)]),
+      ...tally(disturbed.map(disturbanceName)).map(([name, count]) => [name, String(count)]),
       ['time', `${Math.round(ms / 1000)} s, ${(cases.length / (ms / 1000)).toFixed(2)} cases a second`],
     ]),
   );

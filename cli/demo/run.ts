@@ -1,4 +1,4 @@
-/** A run: cases that are played by their plans, by people and systems that act over HTTP, with kills if asked for, and an audit of every ledger. */
+/** A run: cases that are played by their plans, by people and systems that act over HTTP, disturbed if asked for, and an audit of every ledger. */
 import { execFile } from 'node:child_process';
 import { setMaxListeners } from 'node:events';
 import { readFile } from 'node:fs/promises';
@@ -15,21 +15,37 @@ import type { Role } from '../../values/role.ts';
 import type { StackState } from '../stack/state.ts';
 import { desk, follow, Ledgers, Mail, nap, play, watchEnds, type Outside, type Person, type Scene } from './actors.ts';
 import { audit, auditLine, type AuditRows } from './audit.ts';
-import { Caller } from './calls.ts';
+import { Caller, type CallerOptions } from './calls.ts';
 import { collect, processes, untilQuiet } from './collect.ts';
 import type { Journal } from './journal.ts';
-import { killAlong, planKills, targets, type PlannedKill } from './kills.ts';
 import { goodwillLimit, type Goods, type Plan } from './plan.ts';
 import type { Progress } from './progress.ts';
-import { report } from './report.ts';
+import { report, type Reported } from './report.ts';
 
 export interface RunOptions {
   readonly folder: string;
   readonly seed: number;
-  readonly kills: number;
   readonly concurrency: number;
   /** The stack is ours alone: the sandbox may be told to send webhooks twice. */
   readonly own: boolean;
+  /** Hears of every request of people and upstream. */
+  readonly watch?: CallerOptions['watch'];
+  /** People sit down at their desks when every case has been started, so that all are open at once. */
+  readonly allOpenFirst?: boolean;
+  /** What goes wrong meanwhile. */
+  readonly disturb?: Disturb;
+}
+
+/** Disturbs the cases while they run, until the signal; when it returns, nothing of what it did is left. */
+export type Disturb = (around: Around) => Promise<void>;
+export interface Around {
+  readonly scene: Scene;
+  readonly stack: StackState;
+  readonly progress: Progress;
+  /** How much of the run's work is done, 0 to 1. */
+  readonly done: () => number;
+  /** The cases have ended. */
+  readonly over: AbortSignal;
 }
 
 /** What a demo is about, once it is loaded. */
@@ -62,15 +78,23 @@ const longestWindowMs = 10 * 60_000;
 /** Nothing has moved for this long: longer than any window and any restart. What has not ended by then is stuck. */
 const stillMs = 180_000;
 
-/** Runs a demo and returns what to print, the last line last, and whether all is well. */
-export async function runDemo(
+/** A run that has ended, with all that there is to say about it. */
+export interface Played {
+  readonly prepared: Prepared;
+  readonly rows: AuditRows;
+  /** What the reports of all runs show. */
+  readonly reported: Omit<Reported, 'concluded' | 'findings'>;
+}
+
+/** Plays every case of a run, until all is quiet, and collects what came of it. */
+export async function playRun(
   prepare: Prepare,
   options: RunOptions,
   stack: StackState,
   progress: Progress,
   journal: Journal,
   signal: AbortSignal,
-): Promise<{ readonly lines: readonly string[]; readonly ok: boolean }> {
+): Promise<Played> {
   const began = Date.now();
   // The stack keeps its addresses over restarts of its processes.
   const systems = new Caller({ url: () => stack.urls.systems, signal });
@@ -83,7 +107,7 @@ export async function runDemo(
   progress.set({ phase: 'import' });
   const prepared = await prepare(systems, policy, progress);
   const plans = new Map(prepared.plans.map((plan) => [plan.caseId as string, plan]));
-  const { people, upstream } = await cast(options.folder, stack, signal);
+  const { people, upstream } = await cast(options, stack, signal);
   if (options.own) await arrange(systems, options.seed, prepared.goods);
   else
     progress.say(
@@ -102,11 +126,8 @@ export async function runDemo(
     trouble: (what) => progress.say(what),
   };
   setMaxListeners(0, scene.signal);
-  progress.set({ phase: 'cases', cases: plans.size, killsWanted: options.kills, kills: journal.kills.length });
-  const there = targets.filter((target) => stack.processes[target] !== undefined);
-  if (options.kills > 0 && there.length < targets.length) progress.say(`Only ${there.join(' and ')} are killed: the rest is not this stack's.`);
-  const parcelSentMs = windowOf(policy, 'parcelSent');
-  await runCases(scene, options, planKills(options.seed, options.kills, there), progress, parcelSentMs);
+  progress.set({ phase: 'cases', cases: plans.size });
+  await runCases(scene, stack, options, progress, windowOf(policy, 'parcelSent'));
   acting.abort();
 
   progress.set({ phase: 'quiet' });
@@ -114,34 +135,47 @@ export async function runDemo(
   await untilQuiet(systems, stack, signal);
   progress.set({ phase: 'audit' });
   const rows = await collect({ scene, all: options.own, stack, source: prepared.source, orders: prepared.orders.map((order) => order.orderId) });
-  const findings = audit(rows);
-  const concluded = prepared.conclude(rows, journal);
-  const lines = report({
-    cases: [...rows.cases.values()],
-    concluded: concluded.lines,
-    ledger: rows.ledger,
-    repeated: journal.repeated,
-    kills: journal.kills,
-    webhooks: { sent: rows.webhooks.length, attempts: rows.webhooks.reduce((so, webhook) => so + webhook.attempts, 0), twice: options.own },
-    ms,
-    findings,
-  });
-  return { lines: [...lines, '', auditLine(plans.size, findings)], ok: findings.length === 0 && concluded.ok };
+  return {
+    prepared,
+    rows,
+    reported: {
+      cases: [...rows.cases.values()],
+      ledger: rows.ledger,
+      repeated: journal.repeated,
+      disturbed: journal.tookPlace,
+      webhooks: { sent: rows.webhooks.length, attempts: rows.webhooks.reduce((so, webhook) => so + webhook.attempts, 0), twice: options.own },
+      ms,
+    },
+  };
 }
+
+/** Runs a demo and returns what to print, the last line last, and whether all is well. */
+export async function runDemo(...run: Parameters<typeof playRun>): Promise<{ readonly lines: readonly string[]; readonly ok: boolean }> {
+  const { prepared, rows, reported } = await playRun(...run);
+  const findings = audit(rows);
+  const [, , , , journal] = run;
+  const concluded = prepared.conclude(rows, journal);
+  const lines = report({ ...reported, concluded: concluded.lines, findings });
+  return { lines: [...lines, '', auditLine(prepared.plans.length, findings)], ok: findings.length === 0 && concluded.ok };
+}
+
+/** What the sandbox of a run's own stack does throughout: some webhooks come twice. */
+export const faultsThroughout = (seed: number) => ({ duplicateWebhooks: 0.1, seed });
+export const systemsThatCall = ['warehouse', 'finance', 'logistics'] as const;
 
 /** The sandbox of a stack of our own: webhooks twice, full shelves of what is not sold out, refunds that take long enough to fail, and a small limit of finance's. */
 async function arrange(systems: Caller, seed: number, goods: readonly Goods[]): Promise<void> {
-  for (const system of ['warehouse', 'finance', 'logistics']) await systems.send('PUT', `/${system}/faults`, { duplicateWebhooks: 0.1, seed }, z.unknown());
+  for (const system of systemsThatCall) await systems.send('PUT', `/${system}/faults`, faultsThroughout(seed), z.unknown());
   await systems.send('PUT', '/finance/settings', { acceptMs: 2500, goodwillLimit }, z.unknown());
   // More than all cases together ask for of one kind.
   for (const { sku, stock } of goods) if (stock > 0) await systems.send('PUT', '/warehouse/acts/stock', { sku, onHand: 10_000 }, z.unknown());
 }
 
 /** Makes everyone by the API, and gives each a token. The first manager comes by the command that a person would use: somebody has to make the others. */
-async function cast(folder: string, stack: StackState, signal: AbortSignal): Promise<{ people: readonly Person[]; upstream: Caller }> {
+async function cast({ folder, watch }: RunOptions, stack: StackState, signal: AbortSignal): Promise<{ people: readonly Person[]; upstream: Caller }> {
   const privateKey = await readFile(stack.settings['JWT_PRIVATE_KEY_FILE'] ?? '', 'utf8');
   const caller = async (subject: string): Promise<Caller> =>
-    new Caller({ url: () => stack.urls.api, token: await signToken({ privateKey, subject, ttl: '12h' }), signal });
+    new Caller({ url: () => stack.urls.api, token: await signToken({ privateKey, subject, ttl: '12h' }), signal, watch });
   const command = ['--import', 'tsx', join(root, 'cli/token.ts'), '--user', 'demo-head', '--role', 'manager', '--data', folder];
   await promisify(execFile)(process.execPath, command, { cwd: root, signal });
   const head = await caller('demo-head');
@@ -155,7 +189,7 @@ async function cast(folder: string, stack: StackState, signal: AbortSignal): Pro
 }
 
 /** Plays every case, so many at a time, with everyone at their desks; returns when all have ended or nothing moves any more. */
-async function runCases(scene: Scene, options: RunOptions, kills: readonly PlannedKill[], progress: Progress, parcelSentMs: number): Promise<void> {
+async function runCases(scene: Scene, stack: StackState, options: RunOptions, progress: Progress, parcelSentMs: number): Promise<void> {
   const { plans, journal, signal } = scene;
   const outside: Outside = { mail: new Mail(), ledgers: new Ledgers(), parcelSentMs };
   const stop = new AbortController();
@@ -168,12 +202,18 @@ async function runCases(scene: Scene, options: RunOptions, kills: readonly Plann
 
   const count = (): void => {
     if (journal.accepted.length !== accepted) [accepted, moved] = [journal.accepted.length, Date.now()];
-    progress.set({ started: journal.started.size, ended: ended.size, waiting: journal.started.size - ended.size, kills: journal.kills.length });
+    progress.set({ started: journal.started.size, ended: ended.size, waiting: journal.started.size - ended.size });
+  };
+  const allOpen = async (): Promise<void> => {
+    while (options.allOpenFirst === true && journal.started.size < plans.size && !around.signal.aborted) await nap(250, around.signal);
   };
   const others = [
     outside.mail.collect(around),
     outside.ledgers.follow(around, (name, plan, done) => follow(around, name, plan, done)),
-    ...staff.map(([role]) => desk(around, role)),
+    ...staff.map(async ([role]) => {
+      await allOpen();
+      await desk(around, role);
+    }),
     watchEnds(
       around,
       () => [...running.keys()].filter((id) => journal.started.has(id)),
@@ -183,14 +223,7 @@ async function runCases(scene: Scene, options: RunOptions, kills: readonly Plann
         running.get(id)?.abort();
       },
     ),
-    killAlong({
-      folder: options.folder,
-      plan: kills,
-      journal,
-      done: () => (journal.started.size + ended.size) / (2 * plans.size),
-      onKill: (kill, pid) => progress.say(`kill -9 ${pid} (${kill.process}), with ${journal.started.size - ended.size} cases waiting`),
-      signal: around.signal,
-    }),
+    options.disturb?.({ scene, stack, progress, done: () => (journal.started.size + ended.size) / (2 * plans.size), over: around.signal }),
   ];
 
   // What was started before goes on first; then those that wait longest, so that the run does not end in waiting for the last of them.
@@ -246,9 +279,3 @@ async function untilFollowersEnd({ upstream, signal, trouble }: Scene): Promise<
   }
 }
 const casesPage = pageOf(caseSchema);
-
-/** Where a run stands and its files are, below the stack's data folder. `name`: of the demo, its source and seed. */
-export const runFiles = (folder: string, name: string) => {
-  const base = join(folder, 'demo', name);
-  return { state: `${base}.json`, journal: `${base}.ndjson`, log: `${base}.log` };
-};

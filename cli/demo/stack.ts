@@ -7,28 +7,38 @@ import { endGroup, isRunning, refTo } from '../stack/processes.ts';
 import { readStack, type StackState } from '../stack/state.ts';
 import { nap } from './actors.ts';
 
-const root = resolve(import.meta.dirname, '../..');
+const ownRoot = resolve(import.meta.dirname, '../..');
 /** A first start builds or downloads Temporal, which takes minutes; it says so in its log. */
 const upWithinMs = 15 * 60_000;
 
-/** Starts a stack on the demo policy, on free ports, in a group of its own so that Ctrl-C is ours to pass on. */
-export async function startOwn(folder: string, say: (line: string) => void, signal: AbortSignal): Promise<StackState> {
+export interface Starting {
+  readonly folder: string;
+  readonly say: (line: string) => void;
+  readonly signal: AbortSignal;
+  /** The checkout whose stack it is; this one unless given. */
+  readonly root?: string;
+  /** The ports of its servers, free ones unless given. */
+  readonly ports?: Readonly<Record<'api' | 'systems' | 'postgres' | 'temporal', number>>;
+  /** A file that says where single processes find the others. */
+  readonly routes?: string;
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+/** Starts a stack on the demo policy, in a group of its own so that Ctrl-C is ours to pass on. */
+export async function startOwn({ folder, say, signal, root = ownRoot, ports, routes, env = process.env }: Starting): Promise<StackState> {
   mkdirSync(join(folder, 'logs'), { recursive: true });
   const log = join(folder, 'logs', 'start.log');
   const file = openSync(log, 'a');
   const from = fstatSync(file).size;
-  const args = [
-    '--import',
-    'tsx',
-    join(root, 'cli/start.ts'),
-    '--data',
-    folder,
-    '--port',
-    String(await freePort()),
-    '--policy',
-    join(root, 'policies/demo.yaml'),
-  ];
-  const child = spawn(process.execPath, args, { cwd: root, detached: true, stdio: ['ignore', file, file] });
+  const flags = {
+    data: folder,
+    port: ports?.api ?? (await freePort()),
+    policy: join(root, 'policies/demo.yaml'),
+    ...(ports === undefined ? {} : { 'systems-port': ports.systems, 'postgres-port': ports.postgres, 'temporal-port': ports.temporal }),
+    ...(routes === undefined ? {} : { routes }),
+  };
+  const args = ['--import', 'tsx', join(root, 'cli/start.ts'), ...Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, String(value)])];
+  const child = spawn(process.execPath, args, { cwd: root, env, detached: true, stdio: ['ignore', file, file] });
   closeSync(file);
   let ended = false;
   child.once('exit', () => (ended = true));

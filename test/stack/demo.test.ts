@@ -5,8 +5,8 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { runFiles } from '../../cli/demo/command.ts';
 import { readRun } from '../../cli/demo/progress.ts';
-import { runFiles } from '../../cli/demo/run.ts';
 import { cleanUp, readStack, stackFile } from '../../cli/stack/state.ts';
 import { until } from './until.ts';
 
@@ -71,7 +71,7 @@ describe('demo', () => {
   test('of returns with kills ends in an audit without a fault, also when it was killed itself and gone on with', async () => {
     const data = join(folder, 'returns');
     const args = ['returns', '--source', 'own', '--cases', '8', '--seed', '14', '--data', data];
-    const files = runFiles(data, 'returns-own-14');
+    const files = runFiles(data, 'demo', 'returns-own-14');
     const first = command('demo', ...args, '--kill', '--kills', '3');
     try {
       await until('some cases are under way', () => (readRun(files.state)?.started ?? 0) >= 4, 120_000);

@@ -2,7 +2,6 @@ import { beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { answerTo, type Reply } from '../../cli/demo/actors.ts';
 import { branches, type Branch } from '../../cli/demo/branches.ts';
-import { planKills, targets } from '../../cli/demo/kills.ts';
 import { notInData, planReturns, type Act, type Plan, type World } from '../../cli/demo/plan.ts';
 import { readArguments } from '../../cli/demo.ts';
 import { loadPolicy } from '../../policies/load.ts';
@@ -166,58 +165,5 @@ describe('plans of returns', () => {
         expect(act.parcel.startsWith('own-') && !told.has(act.parcel)).toBe(act.unnamed === true);
       }
     }
-  });
-});
-
-describe('planned kills', () => {
-  test('hit every kind as often as the others, give or take one, and at least twice from six on', () => {
-    fc.assert(
-      fc.property(anySeed, fc.integer({ min: 6, max: 60 }), (seed, count) => {
-        const plan = planKills(seed, count);
-        const of = targets.map((target) => plan.filter((kill) => kill.process === target).length);
-        expect(plan).toHaveLength(count);
-        expect(Math.min(...of)).toBeGreaterThanOrEqual(2);
-        expect(Math.max(...of) - Math.min(...of)).toBeLessThanOrEqual(1);
-      }),
-    );
-  });
-
-  test('are spread over the run: one in each part of it, in order, before it ends', () => {
-    fc.assert(
-      fc.property(anySeed, fc.integer({ min: 6, max: 60 }), (seed, count) => {
-        planKills(seed, count).forEach(({ at: when }, i) => {
-          expect(when).toBeGreaterThanOrEqual((i / count) * 0.95);
-          expect(when).toBeLessThan(((i + 1) / count) * 0.95);
-        });
-      }),
-    );
-  });
-
-  test('are the same for the same seed, and others for another', () => {
-    expect(planKills(1, 10)).toEqual(planKills(1, 10));
-    expect(planKills(1, 10)).not.toEqual(planKills(2, 10));
-  });
-});
-
-describe('command line of the demo', () => {
-  test('has values for everything but the demo', () => {
-    expect(readArguments(['returns'])).toEqual({
-      mode: 'run',
-      options: { demo: 'returns', source: 'own', folder: '../shared/data/tau-retail', seed: 1, kill: false, kills: 10 },
-    });
-  });
-
-  test.each([
-    [[], 'Name a demo: returns or one-order.'],
-    [['refunds'], 'There is no demo "refunds"'],
-    [['returns', 'one-order'], 'One demo at a time'],
-    [['returns', '--source', 'elsewhere'], '--source is own or tau-retail'],
-    [['returns', '--cases', 'many'], '--cases is a number'],
-    [['returns', '--cases', '0'], '--cases is at least 1'],
-    [['returns', '--kill', '--kills', '2'], '--kills is at least 3'],
-    [['returns', '--status', '--resume'], '--status goes alone'],
-    [['returns', '--quick'], "Unknown option '--quick'"],
-  ])('%j is refused with words that say what to do', (argv, words) => {
-    expect(() => readArguments(argv)).toThrow(words);
   });
 });

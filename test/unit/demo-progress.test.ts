@@ -18,6 +18,8 @@ const state: RunState = {
   ended: 50,
   kills: 3,
   killsWanted: 10,
+  faults: 0,
+  faultsWanted: 0,
 };
 const later = Date.parse('2026-11-23T03:01:05.000Z');
 
@@ -29,6 +31,7 @@ describe('progress', () => {
   test('is one line with bar, cases, kills and time, no wider than the terminal', () => {
     expect(progressLine(state, later, 120)).toBe('[███████████████░░░░░░░░░░░░░░░] 50/100 ended · 10 waiting · 40 to start · 3 kills · cases run · 1 min 05 s');
     expect(progressLine({ ...state, phase: 'stack', cases: 0 }, later)).toBe('starting the stack · 1 min 05 s');
+    expect(progressLine({ ...state, faults: 7, faultsWanted: 20 }, later, 120)).toContain(' · 3 kills · 7 faults · ');
     for (const width of [40, 60, 80, 200]) expect(progressLine(state, later, width).length).toBeLessThan(width);
   });
 
@@ -62,19 +65,36 @@ describe('progress', () => {
 });
 
 describe('journal', () => {
-  test('gives a run that goes on what was accepted, repeated and killed, and each start the instant it was first sent at', () => {
+  test('gives a run that goes on what was accepted, repeated and disturbed, and each start the instant it was first sent at', () => {
     const file = join(folder, 'run.ndjson');
     const first = new Journal(file);
     const at = first.requestedAt('c1');
     first.write({ what: 'start', case: 'c1' });
     first.write({ what: 'repeated', case: 'c1', act: 'start sent twice' });
-    first.write({ what: 'kill', process: 'api', pid: 7, at });
+    first.write({ what: 'start', case: 'probe', probe: true });
+    first.write({ what: 'fault', n: 0, kind: 'kill', target: 'api', at });
+    first.write({ what: 'lifted', n: 0, at });
+    first.write({ what: 'recovered', n: 0, ms: 1200 });
+    first.write({ what: 'fault', n: 1, kind: 'clock', target: '+1h', at });
+    first.write({ what: 'omitted', n: 1, why: 'no libfaketime' });
+    first.write({ what: 'fault', n: 2, kind: 'cut', target: 'api-postgres', at });
+    first.write({ what: 'probed', ms: 300 });
     const second = new Journal(file);
     expect(second.requestedAt('c1')).toBe(at);
-    expect(second.accepted).toEqual([{ what: 'start', case: 'c1' }]);
+    // A probe must not be lost either, and is none of the run's cases.
+    expect(second.accepted).toEqual([
+      { what: 'start', case: 'c1' },
+      { what: 'start', case: 'probe' },
+    ]);
     expect([...second.started]).toEqual(['c1']);
     expect([...second.repeated]).toEqual([['start sent twice', 1]]);
-    expect(second.kills).toHaveLength(1);
+    expect(second.disturbed).toEqual([
+      { kind: 'kill', target: 'api', at, lifted: at, recoveredMs: 1200 },
+      { kind: 'clock', target: '+1h', at, omitted: 'no libfaketime' },
+      { kind: 'cut', target: 'api-postgres', at },
+    ]);
+    expect(second.tookPlace.map(({ kind }) => kind)).toEqual(['kill', 'cut']);
+    expect(second.probed).toEqual([300]);
   });
 
   test('drops a line that was cut when the run was killed, once and for all', () => {
