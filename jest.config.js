@@ -27,12 +27,14 @@ if (!shared && process.env['JEST_WORKER_ID'] === undefined)
   process.stderr.write('../shared is missing: the tests that compare with it (test/shared) are left out.\n');
 
 export default {
-  // long: minutes each, by themselves (npm run test:long) · page: in Chromium, by itself (npm run test:page) · unit: no server · kit: Postgres, Temporal, time skipping · stack: whole processes · shared: with the reference data beside the checkout
+  // long: minutes each, by themselves (npm run test:long) · page: in Chromium, by itself (npm run test:page) · deploy: what is in deploy/, by the tools it is for (npm run test:deploy) · unit: no server · kit: Postgres, Temporal, time skipping · stack: whole processes · shared: with the reference data beside the checkout
   projects: (process.env['TEST_LONG'] === '1'
     ? ['long']
     : process.env['TEST_PAGE'] === '1'
       ? ['page']
-      : ['unit', 'kit', 'stack'].concat(shared ? ['shared'] : [])
+      : process.env['TEST_DEPLOY'] === '1'
+        ? ['deploy']
+        : ['unit', 'kit', 'stack'].concat(shared ? ['shared'] : [])
   ).map(project),
   // Two: the smallest machine that is promised has two cores, and more workers than cores make time-outs out of waits.
   maxWorkers: 2,

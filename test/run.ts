@@ -113,7 +113,7 @@ async function main(): Promise<number> {
   // Said before anything is brought up.
   if (process.env['TEST_PAGE'] === '1') (await import('./page/chromium.ts')).chromiumPath();
   const files = chosen();
-  if (files.every((file) => file.startsWith(join(root, 'test', 'unit', '/')))) return runJest({}, stopping.signal);
+  if (files.every((file) => ['unit', 'deploy'].some((serverless) => file.startsWith(join(root, 'test', serverless, '/'))))) return runJest({}, stopping.signal);
 
   await sweep();
   const folder = await mkdtemp(join(tmpdir(), prefix));
