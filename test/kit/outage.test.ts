@@ -1,7 +1,10 @@
 /** Postgres or Temporal away, workers that are killed: nothing is lost, nothing is done twice, and a history does not grow while it waits. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { connectPool, isAway, type Pool } from '../../db/pool.ts';
+import { storeInbound, type Arrival } from '../../db/inbox.ts';
+import { connectPool, inTransaction, isAway, type Pool } from '../../db/pool.ts';
+import { deliverInbox } from '../../delivery/inbox.ts';
 import type { CaseId } from '../../values/ids.ts';
+import { instant } from '../../values/instant.ts';
 import { sweep, sweepSettings } from '../../worker/sweeps.ts';
 import { startKit, type Kit, type Surroundings } from './harness.ts';
 import { startKillable } from './killable.ts';
@@ -112,6 +115,42 @@ describe('Postgres away (HT9)', () => {
     expect(await kit.outcome(silent)).toEqual({ result: 'done', log: ['silence'] });
     expect(await kit.outcome(decided)).toEqual({ result: 'done', log: ['in time'] });
     expect(await kit.row(silent)).toMatchObject({ status: 'completed' });
+  });
+
+  test.each([
+    ['as it is', (code: string) => code, false],
+    // What would mark an event as taken in by a case that has nothing left to take it with.
+    ['with the mark written all the same', (code: string) => code.replace('run.closing = true', 'run.closing = false'), true],
+  ])('while a case writes its end (%s): what comes then is late, and goes where late events go', async (_, code, seen) => {
+    const id = await open('grabAndWait');
+    await kit.opened(id, 'decide');
+    await kit.stopWorker();
+    await kit.decide(id, 'decide', { answer: 'yes' });
+    await postgres.refuse();
+    await kit.startWorker(code);
+    await kit.until(
+      'its last record',
+      async () => (await pending(id))?.activityType?.name,
+      (name) => name === 'closeCase',
+    );
+    const words: Arrival = {
+      source: 'upstream',
+      eventId: `${id}-late`,
+      kind: 'event',
+      name: 'said',
+      caseId: id,
+      body: { words: 'x' },
+      at: instant(Date.now()),
+    };
+    await inTransaction(look, (tx) => storeInbound(tx, words));
+    await deliverInbox(look, kit.temporal, id);
+    await kit.parked(id);
+    await postgresBack();
+    expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['yes'] });
+    expect(await kit.rows(`select seen_at is not null as seen from inbox where case_id = $1 and kind = 'event'`, id)).toEqual([{ seen }]);
+    if (!seen) expect(await kit.rows(`select 1 from cases where process = 'errand' and parent = $1`, id)).toHaveLength(1);
+    await kit.stopWorker();
+    await kit.startWorker();
   });
 
   test('for longer than an effect is tried: no person is asked, since none could help', async () => {
