@@ -1,6 +1,5 @@
 /** The API process. Any number may run. */
 import { readFileSync } from 'node:fs';
-import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { collectDefaultMetrics, register } from 'prom-client';
@@ -22,12 +21,10 @@ import { loadProcesses } from '../workflows/registry.ts';
 import { createAdmission } from './admission.ts';
 import { createApp } from './app.ts';
 import type { Delivery } from './deps.ts';
+import { createDraining } from './draining.ts';
 import { readSettings, type Settings } from './settings.ts';
 import { tokenCheck } from './token.ts';
 import { removeUnfinished } from './uploads.ts';
-
-/** What runs when a SIGTERM comes has this long; the supervisor kills after 10 s. */
-const drainMs = 4500;
 
 /** An upload that is not here after this long has lost its sender. */
 const uploadMs = 600_000;
@@ -116,7 +113,8 @@ async function start(settings: Settings): Promise<void> {
     temporalUi: settings.TEMPORAL_UI_URL === undefined ? undefined : { url: settings.TEMPORAL_UI_URL, namespace: settings.TEMPORAL_NAMESPACE },
   });
 
-  const server = createServer(app);
+  const draining = createDraining(app);
+  const { server } = draining;
   // A video of 100 MB takes some minutes from a phone; all other bodies are held to 30 s (app.ts). The keep-alive outlasts that of common proxies (60 s), so that
   // none writes into a closing socket.
   server.headersTimeout = 30_000;
@@ -138,13 +136,7 @@ async function start(settings: Settings): Promise<void> {
   const stop = (): void => {
     log.info('stopping');
     clearInterval(sweeping);
-    const closed = new Promise<void>((resolve) => {
-      server.close(() => resolve());
-    });
-    server.closeIdleConnections();
-    const late = setTimeout(() => server.closeAllConnections(), drainMs);
-    void closed.then(async () => {
-      clearTimeout(late);
+    void draining.stop(settings.STOP_NOTICE_MS).then(async () => {
       await Promise.allSettled([pool.end(), deliveryPool.end(), temporal.connection.close()]);
       process.exit(0);
     });

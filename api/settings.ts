@@ -37,6 +37,8 @@ const schema = z
     // What an outage leaves at 20 starts a second in four minutes; a sweep starts as many a second when it is over.
     BACKLOG_MOST: z.coerce.number().int().min(1).default(5000),
     TRUSTED_PROXIES: z.coerce.number().int().min(0).max(10).default(0),
+    // Longer than a load balancer takes to see that we go; nobody balances on one machine.
+    STOP_NOTICE_MS: z.coerce.number().int().min(0).max(60_000).default(0),
     LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
   })
   .refine((env) => env.JWT_JWKS_URL !== undefined || env.JWT_PUBLIC_KEY_FILE !== undefined, {
