@@ -218,6 +218,19 @@ export async function unclaimedSince(sql: Sql, source: string, ms: number, limit
   return rows;
 }
 
+/**
+ * Deletes what no case has claimed for longer than `ms`, so many rows at a time; how many. Carriers scan parcels that are none of ours, and would fill the table. Served by index
+ * inbox_unclaimed.
+ */
+export async function forgetUnclaimed(sql: Sql, ms: number, limit: number): Promise<number> {
+  const { rowCount } = await sql.query(
+    `delete from inbox where id in (
+       select id from inbox where case_id is null and became is null and received_at < now() - $1 * interval '1 millisecond' order by received_at limit $2 for update skip locked)`,
+    [ms, limit],
+  );
+  return rowCount ?? 0;
+}
+
 /** Locks an unclaimed row and its key; undefined when somebody has claimed it meanwhile, or is about to. */
 export async function lockUnclaimed(tx: Sql, source: string, { id, key }: { readonly id: number; readonly key: string }): Promise<Unclaimed | undefined> {
   const { rows: locks } = await tx.query<{ ours: boolean }>('select pg_try_advisory_xact_lock(hashtextextended($1, 1)) as ours', [`${source}|${key}`]);

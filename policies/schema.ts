@@ -211,7 +211,7 @@ const values = {
   clocks: z.record(z.string(), clock),
   windows: z.record(z.string(), positive),
   cases: z.strictObject({ repairAfter: positive, historyLimit: z.int().min(100).max(10_000), inboxLimit: z.int().min(10).max(5_000) }),
-  inbox: z.strictObject({ unclaimedAfter: positive }),
+  inbox: z.strictObject({ unclaimedAfter: positive, keepUnclaimed: positive }),
   returns: z
     .strictObject({
       // Every reason that a return can have: one that is missing is named.

@@ -187,7 +187,7 @@ describe('Temporal away', () => {
     const started = await open('grab');
     expect(await kit.row(started)).toMatchObject({ started_at: null });
     // What no sweep can mend now fails no sweep.
-    expect(await sweep(kit.engine, atOnce)).toEqual({ started: 0, redelivered: 0, broken: 0, mended: 0, unclaimed: 0 });
+    expect(await sweep(kit.engine, atOnce)).toEqual({ started: 0, redelivered: 0, broken: 0, mended: 0, unclaimed: 0, forgotten: 0 });
     await temporal.restore();
     await kit.until(
       'sweeps',

@@ -61,6 +61,21 @@ describe('an event that nobody has claimed', () => {
     expect(await sweep(kit.engine, atOnce)).toMatchObject({ unclaimed: 0 });
   });
 
+  test('is deleted when no case has asked for it in all the time that the policy keeps it, and not before', async () => {
+    await arrives('YT-2');
+    const kept = kit.engine.policy.policy.inbox.keepUnclaimed.ms;
+    const old = (ms: number) =>
+      kit.pool.query(
+        `update inbox set received_at = now() - $1 * interval '1 millisecond', name = 'bench.rang', source = 'bench.rang' where correlation_key = 'YT-2'`,
+        [ms],
+      );
+    await old(kept - 60_000);
+    expect(await sweep(kit.engine, atOnce)).toMatchObject({ forgotten: 0 });
+    await old(kept + 1);
+    expect(await sweep(kit.engine, atOnce)).toMatchObject({ forgotten: 1 });
+    expect(await kit.rows(`select 1 from inbox where correlation_key = 'YT-2'`)).toEqual([]);
+  });
+
   test('is found without a look at those that wait of other sources, however many', async () => {
     await kit.pool.query(
       `insert into inbox (source, event_id, body_hash, kind, name, correlation_key, body, at, received_at)
