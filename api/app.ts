@@ -1,11 +1,9 @@
 /** The HTTP application: every route through the same gate (who, how often, may they, does it fit), every failure a problem. */
 import { randomUUID } from 'node:crypto';
 import { pipeline } from 'node:stream/promises';
-import { types } from 'node:util';
 import express, { type ErrorRequestHandler, type Express, type Request, type RequestHandler, type Response } from 'express';
 import { ipKeyGenerator, rateLimit } from 'express-rate-limit';
 import helmet from 'helmet';
-import { errors as joseErrors } from 'jose';
 import pg from 'pg';
 import { pinoHttp } from 'pino-http';
 import { Histogram } from 'prom-client';
@@ -21,6 +19,7 @@ import { createBringing } from './bringing.ts';
 import { createDoor } from './customer/door.ts';
 import { failurePage, pagePolicy } from './customer/page.ts';
 import type { AppDeps } from './deps.ts';
+import { keysAreAway } from './token.ts';
 import { createUploads } from './uploads.ts';
 import { fieldErrors } from './fields.ts';
 import { inLanguage, languageOf, type Language } from './language.ts';
@@ -317,15 +316,10 @@ function spokenIn(request: Request, response: Response): Language {
   return customer?.link.language ?? languageOf(request);
 }
 
-function tokenProblem(error: unknown): Problem {
-  const keysAway =
-    error instanceof joseErrors.JWKSTimeout ||
-    (types.isNativeError(error) && error.name === 'TypeError') ||
-    (error instanceof joseErrors.JOSEError && error.code === 'ERR_JOSE_GENERIC');
-  return keysAway
+const tokenProblem = (error: unknown): Problem =>
+  keysAreAway(error)
     ? new Problem('keysAway', {}, { headers: { 'Retry-After': retryAfter } })
     : new Problem('unauthenticated', {}, { headers: { 'WWW-Authenticate': 'Bearer' } });
-}
 
 async function send(response: Response, reply: Reply, language: Language): Promise<void> {
   response

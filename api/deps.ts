@@ -4,7 +4,7 @@ import type { Registry } from 'prom-client';
 import type { CaseRow } from '../db/cases.ts';
 import type { LinkMaking } from '../db/links.ts';
 import type { Pool } from '../db/pool.ts';
-import type { MasterKey } from '../db/sealed.ts';
+import type { MasterKeys } from '../db/sealed.ts';
 import type { EvidenceStore } from '../evidence/store.ts';
 import type { LoadedPolicy } from '../policies/load.ts';
 import type { CaseId } from '../values/ids.ts';
@@ -35,7 +35,7 @@ export interface AppDeps extends Declared {
   readonly checkToken: TokenCheck;
   /** The secrets of a source, the newest first; more than one while it changes them. */
   readonly webhookSecrets: (source: string) => readonly string[];
-  readonly master: MasterKey;
+  readonly master: MasterKeys;
   readonly log: Logger;
   readonly metrics: Registry;
   /** Requests a minute of one caller. */

@@ -3,17 +3,18 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { collectDefaultMetrics, register } from 'prom-client';
-import { readLinkKeys } from '../db/links.ts';
+import { linkKeysOf } from '../db/links.ts';
 import { poolGauges, stateGauges } from '../db/metrics.ts';
 import { policyInForce } from '../db/policies.ts';
 import { connectPool, isAway } from '../db/pool.ts';
-import { readMasterKey } from '../db/sealed.ts';
-import { readCodecKeys } from '../delivery/codec.ts';
+import { masterKeysOf } from '../db/sealed.ts';
+import { codecKeysOf } from '../delivery/codec.ts';
 import { deliverInbox } from '../delivery/inbox.ts';
 import { startWorkflow } from '../delivery/start.ts';
 import { lookAtQueue } from '../delivery/queue.ts';
 import { connectTemporal } from '../delivery/temporal.ts';
 import { openStore } from '../evidence/store.ts';
+import { reportTo } from '../keys/file.ts';
 import { loadPolicy } from '../policies/load.ts';
 import { callable } from '../systems/index.ts';
 import { checkPolicy } from '../workflows/policy-check.ts';
@@ -56,6 +57,7 @@ async function start(settings: Settings): Promise<void> {
   // It is published with the first case; cases that run are read before.
   policyInForce(policy.policy);
   const log = pino({ name: 'api', level: settings.LOG_LEVEL });
+  const report = reportTo(log);
   // The registry that the rooms we share with the worker count in.
   const metrics = register;
   collectDefaultMetrics({ register: metrics });
@@ -65,7 +67,7 @@ async function start(settings: Settings): Promise<void> {
   const temporal = connectTemporal({
     address: settings.TEMPORAL_ADDRESS,
     namespace: settings.TEMPORAL_NAMESPACE,
-    codecKeys: readCodecKeys(settings.CODEC_KEY_FILE),
+    codecKeys: codecKeysOf(settings.CODEC_KEY_FILE, report),
   });
   const delivery: Delivery = {
     start: (row) => startWorkflow(pool, temporal, row),
@@ -96,12 +98,13 @@ async function start(settings: Settings): Promise<void> {
     checkToken: await tokenCheck({
       jwksUrl: settings.JWT_JWKS_URL,
       keyFile: settings.JWT_PUBLIC_KEY_FILE,
+      report,
       issuer: settings.JWT_ISSUER,
       audience: settings.JWT_AUDIENCE,
     }),
     webhookSecrets: webhookSecrets(settings.WEBHOOK_SECRETS_DIR),
-    master: readMasterKey(settings.PERSONAL_KEY_FILE),
-    links: { keys: readLinkKeys(settings.LINK_KEY_FILE), publicUrl: settings.PUBLIC_URL },
+    master: masterKeysOf(settings.PERSONAL_KEY_FILE, report),
+    links: { keys: linkKeysOf(settings.LINK_KEY_FILE, report), publicUrl: settings.PUBLIC_URL },
     linkRatePerMinute: settings.LINK_RATE_PER_MINUTE,
     proxies: settings.TRUSTED_PROXIES,
     evidence,

@@ -5,7 +5,7 @@ import { instant, type Instant } from '../values/instant.ts';
 import { lockCase, type CaseRow } from './cases.ts';
 import type { Sql } from './pool.ts';
 import { Refused } from './refused.ts';
-import { newFileKey, ownerOf, type MasterKey } from './sealed.ts';
+import { newFileKey, ownerOf, type MasterKeys } from './sealed.ts';
 import { note } from './timeline.ts';
 
 export type EvidenceKind = 'photo' | 'video';
@@ -51,7 +51,7 @@ const evidence = ({ id, case_id, kind, type, bytes, sha256, by, at }: EvidenceRo
 });
 
 /** Takes a place for a file before its bytes come, under the case's lock: however many are uploaded at once, a case never has more than `most`. */
-export async function takePlace(tx: Sql, master: MasterKey, of: CaseRow, by: string, most: number): Promise<Place> {
+export async function takePlace(tx: Sql, master: MasterKeys, of: CaseRow, by: string, most: number): Promise<Place> {
   await lockCase(tx, of.id);
   const taken = await tx.query<{ n: number }>('select count(*)::int as n from evidence where case_id = $1', [of.id]);
   if ((taken.rows[0]?.n ?? 0) >= most) throw new Refused('evidenceFull', { case: of.id, most });

@@ -3,7 +3,8 @@
  * kept nowhere: whoever sends a message makes it again.
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { keysOfFile, type Report } from '../keys/file.ts';
+import { fixedKeys, parseKeys, type Keys, type Purpose } from '../keys/ring.ts';
 import type { CaseId } from '../values/ids.ts';
 import { instant, plus, type Instant } from '../values/instant.ts';
 import { findCase, lockCase, type CaseRow } from './cases.ts';
@@ -11,28 +12,15 @@ import type { Sql } from './pool.ts';
 import { Refused } from './refused.ts';
 import { note } from './timeline.ts';
 
-/** Secrets that links are signed with, the newest first: it signs, and all of them check, so that one is changed without ending the links that are out. */
-export type LinkKeys = readonly [Buffer, ...Buffer[]];
+/** Secrets that links are signed with: one signs, and all of them check, so that one is changed without ending the links that are out. */
+export type LinkKeys = Keys;
+export const linkKeyPurpose: Purpose = { name: 'link', longer: true };
 
-/** Parses secrets, one a line, each at least 32 bytes in base64. Throws RangeError when there is none or one is too short. */
-export function linkKeys(text: string): LinkKeys {
-  const [first, ...more] = text
-    .split(/\s+/)
-    .filter((line) => line !== '')
-    .map((line) => Buffer.from(line, 'base64'));
-  if (first === undefined || [first, ...more].some((key) => key.length < 32))
-    throw new RangeError('a link key is 32 random bytes in base64, one a line: openssl rand -base64 32');
-  return [first, ...more];
-}
+/** Parses secrets of links. Throws RangeError when there is none or one is too short. */
+export const linkKeys = (text: string): LinkKeys => fixedKeys(parseKeys(text, linkKeyPurpose));
 
-/** Reads the secrets from a file; throws an Error that names the file when it cannot be read or holds none. */
-export function readLinkKeys(file: string): LinkKeys {
-  try {
-    return linkKeys(readFileSync(file, 'utf8'));
-  } catch (cause) {
-    throw new Error(`no link key in ${file}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
-  }
-}
+/** The secrets of a file, read again when it changes; throws an Error that names the file when it cannot be read or holds none. */
+export const linkKeysOf = (file: string, report: Report): LinkKeys => keysOfFile(file, linkKeyPurpose, report);
 
 export type LinkLanguage = 'zh' | 'en';
 export interface Link {
@@ -88,7 +76,7 @@ type Signed = Pick<Link, 'id' | 'caseId' | 'expiresAt'>;
 const signature = (key: Buffer, { id, caseId, expiresAt }: Signed): string => mac(key, 'link', id, caseId, expiresAt);
 
 /** The token of a link: whoever has it, acts for the customer of its case. Never logged, never stored. */
-export const tokenOf = ([newest]: LinkKeys, of: Signed): string => of.id + signature(newest, of);
+export const tokenOf = (keys: LinkKeys, of: Signed): string => of.id + signature(keys.sealing().key, of);
 
 /** What links are made with: secrets, and what a customer's browser calls us. */
 export interface LinkMaking {
@@ -99,8 +87,9 @@ export interface LinkMaking {
 export const linkUrl = ({ keys, publicUrl }: LinkMaking, of: Signed): string => `${publicUrl.replace(/\/$/, '')}/c/${tokenOf(keys, of)}`;
 
 /** A secret of a link's forms, so that only a page that we rendered for the link can send one. */
-export const formToken = ([newest]: LinkKeys, of: Pick<Link, 'id'>): string => mac(newest, 'form', of.id);
-export const isFormToken = (keys: LinkKeys, of: Pick<Link, 'id'>, given: string): boolean => keys.some((key) => isSame(given, mac(key, 'form', of.id)));
+export const formToken = (keys: LinkKeys, of: Pick<Link, 'id'>): string => mac(keys.sealing().key, 'form', of.id);
+export const isFormToken = (keys: LinkKeys, of: Pick<Link, 'id'>, given: string): boolean =>
+  keys.all().some(({ key }) => isSame(given, mac(key, 'form', of.id)));
 
 /** As many links as people and systems ever need of one case at a time; more is a fault of whoever makes them. A message has its link all the same. */
 const mostLive = 50;
@@ -169,6 +158,15 @@ export async function linksOf(sql: Sql, caseId: CaseId): Promise<Link[]> {
   return rows.map(link);
 }
 
+/** Links that were made before a moment and hold still: how many, and until when the last of them. */
+export async function liveLinks(sql: Sql, madeBefore: Instant): Promise<{ readonly links: number; readonly until: Instant | undefined }> {
+  const { rows } = await sql.query<{ n: number; until: Date | null }>(
+    'select count(*)::int as n, max(expires_at) as until from customer_links where made_at < $1 and revoked_at is null and expires_at > now()',
+    [madeBefore],
+  );
+  return { links: rows[0]?.n ?? 0, until: rows[0]?.until ? instant(rows[0].until) : undefined };
+}
+
 /** From now on the link opens nothing. Again: the same. Throws Refused when the case has no such link. */
 export async function revokeLink(tx: Sql, caseId: CaseId, id: string, by: string): Promise<Link> {
   const { rows } = await tx.query<LinkRow>(
@@ -195,7 +193,10 @@ export async function openLink(sql: Sql, keys: LinkKeys, token: string, now: Ins
   const [, id = '', given = ''] = tokenForm.exec(token) ?? [];
   const { rows } = await sql.query<LinkRow>('select * from customer_links where id = $1', [id]);
   const of = rows[0] && link(rows[0]);
-  const signed = keys.map((key) => isSame(given, signature(key, of ?? nobodys))).includes(true);
+  const signed = keys
+    .all()
+    .map(({ key }) => isSame(given, signature(key, of ?? nobodys)))
+    .includes(true);
   if (of === undefined || !signed) return { status: 'invalid' };
   if (of.revokedAt !== null) return { status: 'revoked', link: of };
   if (of.expiresAt <= now) return { status: 'expired', link: of };

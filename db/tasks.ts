@@ -20,7 +20,7 @@ import { addJob } from './jobs.ts';
 import { decidable, everyShop, findPerson, serves, type Person } from './people.ts';
 import { inTransaction, whenCommitted, type Pool, type Sql } from './pool.ts';
 import { Refused } from './refused.ts';
-import { open as openSealed, ownerOf, seal, type MasterKey } from './sealed.ts';
+import { open as openSealed, ownerOf, seal, type MasterKeys } from './sealed.ts';
 import { note } from './timeline.ts';
 
 /** The built-in task in which a second person decides whether an effect that was recorded is sent again. */
@@ -427,7 +427,7 @@ export interface Completion {
   /** A customer comes whole: they have no row to read. */
   readonly person: PersonId | Person;
   readonly now: Instant;
-  readonly master: MasterKey;
+  readonly master: MasterKeys;
   /** Checks what was filled in against the form of this task, and parts it. */
   readonly read: (of: Task) => Filled;
 }
@@ -485,7 +485,7 @@ function actingRole(person: Person, row: TaskRow): Role {
   return role;
 }
 
-async function isSame(tx: Sql, master: MasterKey, row: TaskRow, { form, words }: Extract<Filled, { ok: true }>): Promise<boolean> {
+async function isSame(tx: Sql, master: MasterKeys, row: TaskRow, { form, words }: Extract<Filled, { ok: true }>): Promise<boolean> {
   if (contentHash(row.form) !== contentHash(form)) return false;
   const [said] = await openSealed(tx, master, row.case_id, `task:${row.path}`);
   return contentHash(said?.value ?? {}) === contentHash(words ?? {});

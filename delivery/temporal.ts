@@ -1,7 +1,8 @@
 /** The connection to Temporal, with our codec and search attributes. */
 import { Client, Connection, defaultGrpcRetryOptions, isGrpcServiceError, makeGrpcRetryInterceptor, ServiceError } from '@temporalio/client';
 import { defineSearchAttributeKey } from '@temporalio/common';
-import { sealingCodec, type CodecKeys } from './codec.ts';
+import type { Keys } from '../keys/ring.ts';
+import { sealingCodec } from './codec.ts';
 
 /** What operators search by in the Temporal UI. Ids, categories and pseudonyms only. */
 export const searchAttributes = {
@@ -15,7 +16,7 @@ export const searchAttributes = {
 export interface TemporalConfig {
   readonly address: string;
   readonly namespace: string;
-  readonly codecKeys: CodecKeys;
+  readonly codecKeys: Keys;
 }
 
 /** gRPC's own pauses between tries to connect grow to two minutes: after a long outage nothing would be delivered for as long. */

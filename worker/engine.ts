@@ -1,16 +1,17 @@
 /** Puts together what activities, jobs and sweeps work with. */
 import type { Client } from '@temporalio/client';
-import { pino } from 'pino';
+import type { Logger } from 'pino';
 import type { Engine } from '../activities/context.ts';
 import { ownOperations } from '../db/allowance.ts';
-import { readLinkKeys } from '../db/links.ts';
+import { linkKeysOf } from '../db/links.ts';
 import type { Pool } from '../db/pool.ts';
+import { reportTo } from '../keys/file.ts';
 import type { LoadedPolicy } from '../policies/load.ts';
 import { callable } from '../systems/index.ts';
 import { loadProcesses } from '../workflows/registry.ts';
 import type { WorkerConfig } from './config.ts';
 
-export async function createEngine(config: WorkerConfig, policy: LoadedPolicy, pool: Pool, temporal: Client): Promise<Engine> {
+export async function createEngine(config: WorkerConfig, policy: LoadedPolicy, pool: Pool, temporal: Client, log: Logger): Promise<Engine> {
   return {
     pool,
     temporal,
@@ -22,7 +23,7 @@ export async function createEngine(config: WorkerConfig, policy: LoadedPolicy, p
       const token = config.systemToken(name);
       return { baseUrl: config.systemUrl(name), ...(token === undefined ? {} : { token }) };
     },
-    links: { keys: readLinkKeys(config.LINK_KEY_FILE), publicUrl: config.PUBLIC_URL },
-    log: pino({ name: 'worker', level: config.LOG_LEVEL }),
+    links: { keys: linkKeysOf(config.LINK_KEY_FILE, reportTo(log)), publicUrl: config.PUBLIC_URL },
+    log,
   };
 }

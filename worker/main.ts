@@ -1,13 +1,15 @@
 /** The worker process: hosts workflows and activities, sends the outbox, sweeps. Any number may run. */
 import { readFileSync } from 'node:fs';
 import { NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import { pino } from 'pino';
 import { collectDefaultMetrics, register } from 'prom-client';
 import { createActivities } from '../activities/index.ts';
 import { poolGauges } from '../db/metrics.ts';
 import { publishPolicy } from '../db/policies.ts';
 import { connectPool } from '../db/pool.ts';
-import { readCodecKeys, sealingCodec } from '../delivery/codec.ts';
+import { codecKeysOf, sealingCodec } from '../delivery/codec.ts';
 import { connectTemporal } from '../delivery/temporal.ts';
+import { reportTo } from '../keys/file.ts';
 import { loadPolicy } from '../policies/load.ts';
 import { taskQueue } from '../workflows/kit/protocol.ts';
 import { checkPolicy } from '../workflows/policy-check.ts';
@@ -20,16 +22,20 @@ import { registerSearchAttributes } from './search-attributes.ts';
 import { startSweeping } from './sweeps.ts';
 
 const config = readConfig(process.env);
-const codecKeys = readCodecKeys(config.CODEC_KEY_FILE);
+const log = pino({ name: 'worker', level: config.LOG_LEVEL });
+const codecKeys = codecKeysOf(config.CODEC_KEY_FILE, reportTo(log));
 const pool = connectPool(config.DATABASE_URL, 'kefu-worker', 20);
 const policy = loadPolicy(config.POLICY_FILE);
 const temporal = connectTemporal({ address: config.TEMPORAL_ADDRESS, namespace: config.TEMPORAL_NAMESPACE, codecKeys });
-const engine = await createEngine(config, policy, pool, temporal);
+const engine = await createEngine(config, policy, pool, temporal, log);
 checkPolicy(policy, engine.processes);
 await publishPolicy(pool, policy);
 
 const sdk = config.METRICS_PORT === undefined ? undefined : await sdkMetrics();
-Runtime.install({ shutdownSignals: [], telemetryOptions: { logging: { forward: {}, filter: 'WARN' }, ...(sdk === undefined ? {} : { metrics: sdk.exporter }) } });
+Runtime.install({
+  shutdownSignals: [],
+  telemetryOptions: { logging: { forward: {}, filter: 'WARN' }, ...(sdk === undefined ? {} : { metrics: sdk.exporter }) },
+});
 collectDefaultMetrics();
 poolGauges(register, { worker: pool });
 await registerSearchAttributes(config.TEMPORAL_ADDRESS, config.TEMPORAL_NAMESPACE);

@@ -16,7 +16,7 @@ import { undelivered, markDelivered } from '../../db/inbox.ts';
 import { linkKeys } from '../../db/links.ts';
 import { putPerson } from '../../db/people.ts';
 import { connectPool, inTransaction, type Pool } from '../../db/pool.ts';
-import { masterKey } from '../../db/sealed.ts';
+import { masterKeys } from '../../db/sealed.ts';
 import { deliverInbox } from '../../delivery/inbox.ts';
 import { startWorkflow } from '../../delivery/start.ts';
 import { openTask, type OpenTask } from '../../db/tasks.ts';
@@ -126,7 +126,7 @@ export async function startApi(settings: ApiSettings = {}): Promise<ApiKit> {
     delivery: on ? real(on) : temporal,
     checkToken: await tokenCheck({ keyFile, issuer: ownIssuer, audience: ownAudience }),
     webhookSecrets: (source) => (source in contracts ? [secretOf(source)] : []),
-    master: masterKey(randomBytes(32).toString('base64')),
+    master: masterKeys(randomBytes(32).toString('base64')),
     log: pino({ level: 'info' }, { write: (line: string) => logged.push(line) }),
     metrics: new Registry(),
     ratePerMinute: settings.ratePerMinute ?? 100_000,

@@ -3,7 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import request from 'supertest';
 import { access } from '../../api/access.ts';
-import { linkUrl, openLink, tokenOf, type LinkKeys } from '../../db/links.ts';
+import { linkUrl, openLink, tokenOf } from '../../db/links.ts';
+import { fixedKeys, type KeyRing } from '../../keys/ring.ts';
 import { queueMessage } from '../../db/messages.ts';
 import { inTransaction } from '../../db/pool.ts';
 import type { CaseId } from '../../values/ids.ts';
@@ -136,10 +137,10 @@ describe('a link', () => {
 
   test('that is out still opens while its secret stands below the new one, and no longer once it is dropped', async () => {
     const { token } = await opened();
-    const [old] = kit.deps.links.keys;
-    const fresh = randomBytes(32);
-    const status = async (keys: LinkKeys) => (await openLink(kit.pool, keys, token, instant(Date.now()))).status;
-    expect([await status([old]), await status([fresh, old]), await status([fresh])]).toEqual(['open', 'open', 'invalid']);
+    const old = kit.deps.links.keys.sealing();
+    const fresh = { id: 'fresh', key: randomBytes(32) };
+    const status = async (...keys: KeyRing) => (await openLink(kit.pool, fixedKeys(keys), token, instant(Date.now()))).status;
+    expect([await status(old), await status(fresh, old), await status(fresh)]).toEqual(['open', 'open', 'invalid']);
   });
 
   test('is neither logged nor stored', async () => {

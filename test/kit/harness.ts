@@ -19,13 +19,14 @@ import { linkKeys, type LinkMaking } from '../../db/links.ts';
 import { putPerson } from '../../db/people.ts';
 import { publishPolicy } from '../../db/policies.ts';
 import { connectPool, inTransaction, isAway, type Pool } from '../../db/pool.ts';
-import { masterKey } from '../../db/sealed.ts';
+import { masterKeys } from '../../db/sealed.ts';
 import { completeTask } from '../../db/tasks.ts';
 import { deliverInbox } from '../../delivery/inbox.ts';
-import { sealingCodec, type CodecKeys } from '../../delivery/codec.ts';
+import { sealingCodec } from '../../delivery/codec.ts';
 import { settleLate } from '../../delivery/late.ts';
 import { startWorkflow } from '../../delivery/start.ts';
 import { connectTemporal, searchAttributes } from '../../delivery/temporal.ts';
+import { fixedKeys, type KeyRing } from '../../keys/ring.ts';
 import { loadPolicy } from '../../policies/load.ts';
 import type { SystemContract } from '../../systems/contract.ts';
 import { callable } from '../../systems/index.ts';
@@ -49,7 +50,7 @@ export interface Surroundings {
   readonly databaseUrl: string;
   /** `skipsTime`: the time-skipping server, which cannot say which search attributes it has. */
   readonly temporal: { readonly address: string; readonly namespace: string; readonly skipsTime?: true };
-  readonly codecKeys: CodecKeys;
+  readonly codecKeys: KeyRing;
   /** Where the sandbox systems keep their state; default: beside ours. Tests in which our Postgres is away give another way to it. */
   readonly sandboxUrl?: string;
 }
@@ -111,10 +112,11 @@ const { INDEXED_VALUE_TYPE_KEYWORD: keyword } = proto.temporal.api.enums.v1.Inde
 Runtime.install({ logger: new DefaultLogger('ERROR'), telemetryOptions: { logging: { filter: 'ERROR' } } });
 
 export async function startKit(
-  { databaseUrl, temporal: { address, namespace, skipsTime }, codecKeys, sandboxUrl = databaseUrl }: Surroundings,
+  { databaseUrl, temporal: { address, namespace, skipsTime }, codecKeys: ring, sandboxUrl = databaseUrl }: Surroundings,
   extra: Readonly<Record<string, AnySandbox>> = {},
 ): Promise<Kit> {
   const pool = connectPool(databaseUrl, 'kit-test', 20);
+  const codecKeys = fixedKeys(ring);
   const dataConverter = { payloadCodecs: [sealingCodec(codecKeys)] };
   const temporal = connectTemporal({ address, namespace, codecKeys });
   if (skipsTime) {
@@ -154,7 +156,7 @@ export async function startKit(
     links,
     log: silent,
   };
-  const master = masterKey(randomBytes(32).toString('base64'));
+  const master = masterKeys(randomBytes(32).toString('base64'));
   const native = await NativeConnection.connect({ address });
   let running: { worker: Worker; ended: Promise<void> } | undefined;
 

@@ -7,11 +7,11 @@ import type { Client } from '@temporalio/client';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { historyFromJSON, historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import proto from '@temporalio/proto';
-import type { CodecKeys } from '../../delivery/codec.ts';
+import type { KeyRing } from '../../keys/ring.ts';
 import { contentHash } from '../../values/hash.ts';
 
 export const recording = process.env['RECORD_HISTORIES'] === '1';
-export const testKeys: CodecKeys = [{ id: 'test', key: Buffer.alloc(32, 'histories of tests, no secret') }];
+export const testKeys: KeyRing = [{ id: 'test', key: Buffer.alloc(32, 'histories of tests, no secret') }];
 const folder = new URL('../histories/', import.meta.url);
 
 const { WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW: reset } = proto.temporal.api.enums.v1.WorkflowTaskFailedCause;

@@ -5,6 +5,7 @@ import type { Payload } from '@temporalio/common';
 import { randomBytes } from 'node:crypto';
 import { sealingCodec } from '../../delivery/codec.ts';
 import { connectTemporal } from '../../delivery/temporal.ts';
+import { fixedKeys } from '../../keys/ring.ts';
 import type { CaseId } from '../../values/ids.ts';
 import { startKit, type Kit, type Surroundings } from './harness.ts';
 import { surroundings } from './surroundings.ts';
@@ -46,7 +47,7 @@ describe('payloads', () => {
     expect(found.length - unsealed.length).toBeGreaterThan(8);
     for (const word of ['goods-in-the-input', 'Ms Li']) expect(bytes(found)).not.toContain(word);
 
-    const decoded = await sealingCodec(around.codecKeys).decode(found.map(({ payload }) => payload));
+    const decoded = await sealingCodec(fixedKeys(around.codecKeys)).decode(found.map(({ payload }) => payload));
     const plain = bytes(decoded.map((payload) => ({ at: '', payload })));
     expect(plain).toContain('goods-in-the-input');
     expect(plain).toContain('"answer":"yes"');
@@ -58,7 +59,7 @@ describe('payloads', () => {
     await kit.outcome(id);
     const newer = { id: '2', key: randomBytes(32) };
     const outcome = async (codecKeys: Surroundings['codecKeys']): Promise<unknown> => {
-      const temporal = connectTemporal({ ...around.temporal, codecKeys });
+      const temporal = connectTemporal({ ...around.temporal, codecKeys: fixedKeys(codecKeys) });
       try {
         return await temporal.workflow.getHandle(id).result();
       } finally {

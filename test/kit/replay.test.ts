@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import { sealingCodec } from '../../delivery/codec.ts';
+import { fixedKeys } from '../../keys/ring.ts';
 import { bundleWorkflows } from '../../worker/bundle.ts';
 import { recorded, testKeys, type Recorded } from './histories.ts';
 
@@ -13,7 +14,7 @@ const root = resolve(import.meta.dirname, '../..');
 
 /** Names of the histories that this code does not take, with why. */
 async function refused(code: string, histories: readonly Recorded[]): Promise<Map<string, string>> {
-  const options = { workflowBundle: { code }, dataConverter: { payloadCodecs: [sealingCodec(testKeys)] } };
+  const options = { workflowBundle: { code }, dataConverter: { payloadCodecs: [sealingCodec(fixedKeys(testKeys))] } };
   const results = Worker.runReplayHistories(options, histories);
   const wrong = new Map<string, string>();
   const names = histories.map((h) => h.name);

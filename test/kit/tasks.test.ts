@@ -6,7 +6,7 @@ import { putPerson } from '../../db/people.ts';
 import { publishPolicy } from '../../db/policies.ts';
 import { connectPool, inTransaction, type Pool, type Sql } from '../../db/pool.ts';
 import { Refused, type Refusal } from '../../db/refused.ts';
-import { masterKey, open as openSealed } from '../../db/sealed.ts';
+import { masterKeys, open as openSealed } from '../../db/sealed.ts';
 import {
   askRedo,
   claimTask,
@@ -36,7 +36,7 @@ import { manifestOf } from '../../workflows/registry.ts';
 import { tiny } from '../processes/tiny/process.ts';
 import { freshDatabase } from '../stack/env.ts';
 
-const master = masterKey(randomBytes(32).toString('base64'));
+const master = masterKeys(randomBytes(32).toString('base64'));
 const policy = loadPolicy(new URL('../../policies/default.yaml', import.meta.url).pathname);
 const form = z.object({ answer: z.enum(['yes', 'no']), note: freeText() });
 const as = (id: string): PersonId => id as PersonId;

@@ -8,6 +8,7 @@ import { linkKeys } from '../../db/links.ts';
 import { connectPool } from '../../db/pool.ts';
 import { sealingCodec } from '../../delivery/codec.ts';
 import { connectTemporal } from '../../delivery/temporal.ts';
+import { fixedKeys, type Key } from '../../keys/ring.ts';
 import { loadPolicy } from '../../policies/load.ts';
 import { callable } from '../../systems/index.ts';
 import { taskQueue } from '../../workflows/kit/protocol.ts';
@@ -17,7 +18,9 @@ import type { WorkerOrders } from './killable.ts';
 
 const { databaseUrl, temporal, codecKeys, systemsUrl, bundleFile } = JSON.parse(process.env['WORKER_ORDERS'] ?? '{}') as WorkerOrders;
 // JSON has made plain objects of the keys' bytes.
-const keys = codecKeys.map(({ id, key }) => ({ id, key: Buffer.from(key) }));
+const whole = (sealed: Key): Key => ({ ...sealed, key: Buffer.from(sealed.key) });
+const [sealing, ...others] = codecKeys;
+const keys = fixedKeys([whole(sealing), ...others.map(whole)]);
 Runtime.install({ logger: new DefaultLogger('ERROR'), telemetryOptions: { logging: { filter: 'ERROR' } } });
 const worker = await Worker.create({
   connection: await NativeConnection.connect({ address: temporal.address }),

@@ -13,7 +13,7 @@ import { createApp } from '../../api/app.ts';
 import { ownAudience, ownIssuer, signToken, tokenCheck } from '../../api/token.ts';
 import { putPerson } from '../../db/people.ts';
 import { connectPool } from '../../db/pool.ts';
-import { masterKey } from '../../db/sealed.ts';
+import { masterKeys } from '../../db/sealed.ts';
 import { deliverInbox } from '../../delivery/inbox.ts';
 import { startWorkflow } from '../../delivery/start.ts';
 import { loadPolicy } from '../../policies/load.ts';
@@ -51,7 +51,7 @@ export async function serve(kit: Kit, databaseUrl: string): Promise<Served> {
     },
     checkToken: await tokenCheck({ keyFile, issuer: ownIssuer, audience: ownAudience }),
     webhookSecrets: () => [],
-    master: masterKey(randomBytes(32).toString('base64')),
+    master: masterKeys(randomBytes(32).toString('base64')),
     log: pino({ level: 'silent' }),
     metrics: new Registry(),
     ratePerMinute: 10_000_000,

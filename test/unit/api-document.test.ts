@@ -10,7 +10,7 @@ import { openApiDocument } from '../../api/openapi.ts';
 import { problems } from '../../api/problems.ts';
 import { linkKeys } from '../../db/links.ts';
 import { connectPool } from '../../db/pool.ts';
-import { masterKey } from '../../db/sealed.ts';
+import { masterKeys } from '../../db/sealed.ts';
 import { loadPolicy } from '../../policies/load.ts';
 import { systems } from '../../systems/index.ts';
 import { loadProcesses } from '../../workflows/registry.ts';
@@ -32,7 +32,7 @@ beforeAll(async () => {
     delivery: { start: nobody, deliver: nobody, look: nobody },
     checkToken: nobody,
     webhookSecrets: () => [],
-    master: masterKey(Buffer.alloc(32, 7).toString('base64')),
+    master: masterKeys(Buffer.alloc(32, 7).toString('base64')),
     log: pino({ level: 'silent' }),
     metrics: new Registry(),
     ratePerMinute: 1,

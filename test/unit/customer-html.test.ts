@@ -89,5 +89,5 @@ describe('a form', () => {
 test('a secret of links is long enough, or it is refused', () => {
   for (const wrong of ['', '\n', 'short', Buffer.alloc(31).toString('base64'), `${Buffer.alloc(32).toString('base64')}\nshort`])
     expect(() => linkKeys(wrong)).toThrow('32 random bytes');
-  expect(linkKeys(`${Buffer.alloc(32).toString('base64')}\n${Buffer.alloc(40).toString('base64')}\n`)).toHaveLength(2);
+  expect(linkKeys(`${Buffer.alloc(32).toString('base64')}\n${Buffer.alloc(40).toString('base64')}\n`).all()).toHaveLength(2);
 });

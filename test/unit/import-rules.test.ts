@@ -100,6 +100,11 @@ const rooms: Record<string, { readonly file: string; readonly may: readonly stri
     mayNot: ['../../db/cases.ts', '../../delivery/inbox.ts', '../../workflows/index.ts', '@temporalio/client'],
   },
   db: { file: 'db/tasks.ts', may: ['pg', 'zod', '../values/ids.ts'], mayNot: ['../api/main.ts', '../systems/contract.ts', '../workflows/index.ts', 'express'] },
+  keys: {
+    file: 'keys/ring.ts',
+    may: ['node:crypto', 'node:fs', './file.ts', '../values/instant.ts'],
+    mayNot: ['../db/sealed.ts', '../delivery/codec.ts', 'pg', 'express'],
+  },
   policies: { file: 'policies/schema.ts', may: ['zod', '../values/money.ts'], mayNot: ['../db/policies.ts', '../workflows/index.ts'] },
   evidence: {
     file: 'evidence/folder.ts',
