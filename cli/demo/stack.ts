@@ -22,10 +22,21 @@ export interface Starting {
   /** A file that says where single processes find the others. */
   readonly routes?: string;
   readonly env?: NodeJS.ProcessEnv;
+  /** Of that checkout. */
+  readonly policy?: string;
 }
 
-/** Starts a stack on the demo policy, in a group of its own so that Ctrl-C is ours to pass on. */
-export async function startOwn({ folder, say, signal, root = ownRoot, ports, routes, env = process.env }: Starting): Promise<StackState> {
+/** Starts a stack, on the demo policy unless another is named, in a group of its own so that Ctrl-C is ours to pass on. */
+export async function startOwn({
+  folder,
+  say,
+  signal,
+  root = ownRoot,
+  ports,
+  routes,
+  env = process.env,
+  policy = 'policies/demo.yaml',
+}: Starting): Promise<StackState> {
   mkdirSync(join(folder, 'logs'), { recursive: true });
   const log = join(folder, 'logs', 'start.log');
   const file = openSync(log, 'a');
@@ -33,7 +44,7 @@ export async function startOwn({ folder, say, signal, root = ownRoot, ports, rou
   const flags = {
     data: folder,
     port: ports?.api ?? (await freePort()),
-    policy: join(root, 'policies/demo.yaml'),
+    policy: join(root, policy),
     ...(ports === undefined ? {} : { 'systems-port': ports.systems, 'postgres-port': ports.postgres, 'temporal-port': ports.temporal }),
     ...(routes === undefined ? {} : { routes }),
   };
