@@ -34,8 +34,8 @@ export interface StateRow {
 const age = (since: string): string => `extract(epoch from now() - min(${since}))::float8`;
 
 /**
- * One statement, and each part of it a range of an index that is empty when all is quiet, or as long as what is open (cases_open and tasks_open_of_all, read
- * without their rows): what has ended costs it nothing. test/kit/engine-state.test.ts holds that no part reads a table from end to end.
+ * One statement, and each part of it a range of an index that is empty when all is quiet, or as long as what is open (cases_open, tasks_open_of_all): what has
+ * ended, and jobs that wait for their time, cost it nothing. test/kit/engine-state.test.ts holds that no part reads a table from end to end.
  *
  * A job whose key is gone was replaced by a newer one while it ran; it is no job any more. All our jobs have the queue's default priority 0, the first column
  * of its index.

@@ -3,7 +3,7 @@ import { Gauge, type Registry } from 'prom-client';
 import { engineState, type Counted, type StateRow } from './engine-state.ts';
 import type { Pool } from './pool.ts';
 
-/** Several may scrape one process, and a person may reload the page: none of them costs Postgres more than this many milliseconds apart. */
+/** Several may scrape one process, and a person may reload the page: Postgres is asked no more often than this, in milliseconds. */
 const readEvery = 5000;
 
 /** Each gauge shows how many there are, and, where it says something, for how long the oldest has waited. */
@@ -87,5 +87,8 @@ export function poolGauges(registry: Registry, pools: Readonly<Record<string, Po
   };
   gauge('kefu_pool_connections_used', 'Connections of a pool that something uses now', (pool) => pool.totalCount - pool.idleCount);
   gauge('kefu_pool_connections_max', 'Connections that a pool may have', (pool) => pool.options.max);
-  gauge('kefu_pool_waiting', 'What waits for a connection of a pool', (pool) => pool.waitingCount);
+  // Whatever asks waits until the end of its turn of the event loop, also for a connection that is free: that is no waiting.
+  gauge('kefu_pool_waiting', 'What waits because all connections of a pool are in use', (pool) =>
+    pool.idleCount === 0 && pool.totalCount >= pool.options.max ? pool.waitingCount : 0,
+  );
 }
