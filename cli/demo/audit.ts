@@ -3,7 +3,12 @@ import { z } from 'zod';
 import { contentHash } from '../../values/hash.ts';
 import { prorate } from '../../values/money.ts';
 import { moneySchema } from '../../values/schemas.ts';
+import type { Instant } from '../../values/instant.ts';
+import type { Policy } from '../../policies/schema.ts';
 import type { SystemContract } from '../../systems/contract.ts';
+import type { AnyRule } from '../../workflows/registry.ts';
+import { ofClocks, type ClockLogRow, type ClockRow } from './clocks.ts';
+import { groupBy, ofRecords } from './records.ts';
 
 /** Something that the API answered with 2xx: from then on it must not be lost. */
 export type Accepted =
@@ -19,6 +24,11 @@ export interface AuditedTask {
   readonly status: string;
   readonly decidedBy: string | null;
   readonly decidedRole: string | null;
+  readonly decidedAt: string | null;
+  readonly expiresAt: string | null;
+  readonly assignee: string | null;
+  /** Names of tasks whose deciders may not decide this one. */
+  readonly notBy: readonly string[];
   readonly form?: unknown;
   readonly context: Readonly<Record<string, unknown>>;
 }
@@ -87,6 +97,88 @@ export interface WebhookSent {
   readonly attempts: number;
   readonly delivered: boolean;
 }
+/** A case as its row has it. */
+export interface RecordedCase {
+  readonly id: string;
+  readonly shop: string;
+  readonly starter: string;
+  readonly status: string;
+  /** Version of the policy it is pinned to. */
+  readonly policy: string;
+}
+export interface TimelineRow {
+  readonly case: string;
+  readonly id: number;
+  readonly key: string;
+  readonly kind: string;
+  readonly data: Readonly<Record<string, unknown>>;
+  readonly at: Instant;
+}
+/** What is in our Postgres, and what it takes to judge it. Of the run's cases, but for the inbox, states of things outside and jobs, which are everybody's. */
+export interface OwnRecords {
+  /** When it was read, by Postgres' own clock. */
+  readonly at: Instant;
+  readonly cases: readonly RecordedCase[];
+  readonly policies: ReadonlyMap<string, Policy>;
+  readonly rules: (process: string, rule: string) => AnyRule | undefined;
+  /** `<system>.<event>` that some process takes; of these, those that open a case when no case claims them. */
+  readonly used: ReadonlySet<string>;
+  readonly unclaimed: ReadonlySet<string>;
+  /** `<system>.<operation>` → what takes it back; of our own systems too. */
+  readonly undoOf: ReadonlyMap<string, string>;
+  readonly timeline: readonly TimelineRow[];
+  readonly clocks: readonly ClockRow[];
+  readonly clockLog: readonly ClockLogRow[];
+  readonly inbox: readonly {
+    readonly id: number;
+    readonly source: string;
+    readonly eventId: string;
+    readonly bodyHash: string;
+    readonly kind: string;
+    readonly name: string;
+    /** What its source calls the thing that it is about. */
+    readonly key: string | null;
+    readonly case: string | null;
+    readonly at: Instant;
+    /** Its case has taken it in. */
+    readonly seen: boolean;
+    readonly became: string | null;
+  }[];
+  readonly states: readonly { readonly source: string; readonly key: string; readonly state: string }[];
+  readonly effects: readonly {
+    readonly case: string;
+    readonly path: string;
+    readonly system: string;
+    readonly operation: string;
+    readonly args: unknown;
+    readonly undoes: string | null;
+    readonly status: string;
+    readonly ok: boolean | null;
+    readonly answer: unknown;
+    readonly enteredBy: string | null;
+  }[];
+  readonly decisions: readonly {
+    readonly case: string;
+    readonly step: string;
+    readonly process: string;
+    readonly rule: string;
+    readonly policy: string;
+    readonly facts: unknown;
+    readonly output: unknown;
+    readonly asOf: Instant;
+  }[];
+  readonly messages: readonly {
+    readonly id: string;
+    readonly case: string;
+    readonly recipient: string;
+    readonly status: string;
+    /** The message that it went with, itself perhaps. */
+    readonly bundle: string | null;
+  }[];
+  readonly holds: readonly { readonly hold: string; readonly status: string }[];
+  readonly tallies: readonly { readonly tally: string; readonly status: string }[];
+  readonly jobs: readonly { readonly kind: string; readonly key: string | null; readonly attempts: number; readonly most: number; readonly runAt: Instant }[];
+}
 export interface AuditRows {
   /** The cases the demo was to run, by id. */
   readonly planned: readonly string[];
@@ -105,11 +197,13 @@ export interface AuditRows {
   /** Goods that the warehouse still sets aside for somebody. */
   readonly setAside: readonly { readonly sku: string; readonly quantity: number }[];
   readonly webhooks: readonly WebhookSent[];
+  readonly own: OwnRecords;
   readonly systems: Readonly<Record<string, SystemContract>>;
 }
 
 export interface Finding {
-  readonly kind: 'lost' | 'doubled' | 'abovePaid' | 'stuck';
+  /** `wrong`: an amount, an order, a clock, a decision that is not what our own records and the systems make it. */
+  readonly kind: 'lost' | 'doubled' | 'abovePaid' | 'stuck' | 'wrong';
   readonly case: string;
   readonly why: string;
 }
@@ -133,32 +227,24 @@ const linkArgs = z.object({ amount: moneySchema });
 const linkAnswer = z.object({ linkId: z.string() });
 const redLetterArgs = z.object({ orderId: z.string(), amount: moneySchema });
 const giveBackArgs = z.object({ orderId: z.string(), coupons: z.array(z.object({ couponId: z.string(), amount: moneySchema })), points: z.int() });
+const refundOutput = z.object({ parts: z.array(z.object({ paymentId: z.string(), amount: moneySchema })) });
 const verdictForm = z.object({ verdict: z.string() });
 const verdictsForm = z.object({ units: z.array(verdictForm) });
 
 /** The case that a key belongs to: `<case>/<path of an effect>` or `<case>:<path of a message>/<channel>`. Case ids are percent-encoded and hold neither. */
 const caseOf = (key: string): string => key.split(/[/:]/, 1)[0] ?? key;
 
-function group<T>(items: readonly T[], key: (item: T) => string): ReadonlyMap<string, readonly T[]> {
-  const groups = new Map<string, T[]>();
-  for (const item of items) {
-    const at = key(item);
-    const of = groups.get(at);
-    if (of) of.push(item);
-    else groups.set(at, [item]);
-  }
-  return groups;
-}
-
 /** Everything that is wrong; empty when all is well. */
 export function audit(rows: AuditRows): readonly Finding[] {
-  const ledgerOf = group(rows.ledger, (entry) => caseOf(entry.key));
-  const acceptedOf = group(rows.accepted, (accepted) => accepted.case);
+  const ledgerOf = groupBy(rows.ledger, (entry) => caseOf(entry.key));
+  const acceptedOf = groupBy(rows.accepted, (accepted) => accepted.case);
   const ids = new Set([...rows.planned, ...acceptedOf.keys(), ...[...ledgerOf.keys()].filter((id) => rows.cases.has(id))]);
   return [
     ...[...ids].flatMap((id) => ofCase(id, rows, acceptedOf.get(id) ?? [], ledgerOf.get(id) ?? [])),
     ...[...rows.orders].flatMap(([orderId, order]) => [...ofOrder(orderId, order, rows), ...ofUnits(orderId, order, rows)]),
     ...ofGoods(rows),
+    ...ofRecords(rows),
+    ...ofClocks(rows),
   ];
 }
 
@@ -173,7 +259,6 @@ function ofCase(id: string, rows: AuditRows, accepted: readonly Accepted[], ledg
   }
   if (row.status === 'open') say('stuck', 'it has not ended');
   else if (row.status === 'failed' || row.status === 'broken') say('stuck', `it is ${row.status}${row.trouble === null ? '' : `: ${row.trouble}`}`);
-  else for (const task of row.tasks) if (task.status === 'open') say('stuck', `it has ended, and its task ${task.path} is open`);
 
   for (const why of lostAccepted(row, accepted)) say('lost', why);
   for (const why of decidedTwice(accepted)) say('doubled', why);
@@ -209,6 +294,13 @@ function ofCase(id: string, rows: AuditRows, accepted: readonly Accepted[], ledg
   const said = outcome?.result === 'refunded' ? outcome.amount.minor : outcome?.result === 'exchanged' ? outcome.refunded.minor : 0;
   if (row.status !== 'open' && paid < said) say('lost', `it says it refunded ${said}, and finance refunded ${paid}`);
   if (row.status !== 'open' && paid > said) say('doubled', `it says it refunded ${said}, and finance refunded ${paid}`);
+
+  if (row.status !== 'open') for (const { kind, why } of toldOfRefunds(row, id, rows)) say(kind, why);
+  const decided = rows.own.decisions.filter((decision) => decision.case === id && decision.rule === 'refundParts');
+  const parts = decided.flatMap((decision) => refundOutput.parse(decision.output).parts);
+  for (const refund of ours)
+    if (!parts.some(({ paymentId, amount }) => paymentId === refund.paymentId && amount.minor === refund.minor && amount.currency === refund.currency))
+      say('wrong', `${refund.minor} ${refund.currency} of payment ${refund.paymentId} were refunded, and nobody had decided that`);
 
   const gift = executed.has(`crm ${id}/thanks/gift`) || ledger.some((entry) => entry.operation === 'giftAndCard' && entry.executions > 0);
   if (gift && !endedWell(row)) say('abovePaid', 'it did not end well for the customer, and there was a gift');
@@ -258,6 +350,19 @@ function without(all: readonly string[], others: readonly string[]): string[] {
   });
 }
 
+/** The customer was told what became of each refund, once. */
+function* toldOfRefunds(row: AuditedCase, id: string, { orders }: AuditRows): Generator<Pick<Finding, 'kind' | 'why'>> {
+  const refunds = [...orders.values()].flatMap((order) => order.refunds.filter((refund) => refund.caseRef === id && !byUndo(refund)));
+  for (const [state, message] of [
+    ['arrived', 'refundArrived'],
+    ['failed', 'refundFailed'],
+  ] as const) {
+    const became = refunds.filter((refund) => refund.state === state).length;
+    const told = row.timeline.filter(({ kind, data }) => kind === 'told' && data['message'] === message).length;
+    if (told !== became) yield { kind: told < became ? 'lost' : 'doubled', why: `${became} refunds ${state}, and the customer was told so ${told} times` };
+  }
+}
+
 const byUndo = (refund: RefundRow): boolean => refund.key.endsWith('!undo');
 
 /** All that was asked for was accepted, and nobody doubted it. */
@@ -289,7 +394,7 @@ function* lostAccepted(row: AuditedCase, accepted: readonly Accepted[]): Generat
       if (entries('withdrawAsked').length === 0 || !heard) yield 'its withdrawal was accepted and came to nothing';
     }
   }
-  const events = group(
+  const events = groupBy(
     accepted.filter((one) => one.what === 'event'),
     (one) => one.event,
   );
@@ -308,7 +413,7 @@ function refusedInTime(timeline: AuditedCase['timeline']): boolean {
 
 function* decidedTwice(accepted: readonly Accepted[]): Generator<string> {
   const decisions = accepted.filter((one) => one.what === 'decision');
-  for (const [task, of] of group(decisions, (one) => one.task)) {
+  for (const [task, of] of groupBy(decisions, (one) => one.task)) {
     const people = new Set(of.map((one) => one.by));
     if (people.size > 1) yield `${task} was decided by ${[...people].join(' and ')}`;
   }
@@ -327,7 +432,7 @@ function* sameThingTwice(ledger: readonly LedgerEntry[]): Generator<string> {
         return [];
     }
   });
-  for (const [thing, times] of group(things, (t) => t)) if (times.length > 1) yield `${thing} was settled ${times.length} times, under different keys`;
+  for (const [thing, times] of groupBy(things, (t) => t)) if (times.length > 1) yield `${thing} was settled ${times.length} times, under different keys`;
 }
 
 function ofOrder(orderId: string, order: AuditedOrder, rows: AuditRows): Finding[] {
@@ -350,7 +455,7 @@ function ofOrder(orderId: string, order: AuditedOrder, rows: AuditRows): Finding
   const paid = order.payments.reduce((so, payment) => so + payment.amount.minor, 0);
   if (total > paid) say('abovePaid', `${total} of order ${orderId} were refunded, ${paid} were paid`);
 
-  for (const [key, same] of group(
+  for (const [key, same] of groupBy(
     stands.filter((refund) => !byUndo(refund)),
     (refund) => `${refund.caseRef} ${refund.paymentId}`,
   ))
@@ -377,7 +482,7 @@ function ofUnits(orderId: string, order: AuditedOrder, rows: AuditRows): Finding
   const of = cases[0]?.id ?? orderId;
   const say = (kind: Finding['kind'], why: string): void => void found.push({ kind, case: of, why });
   const units = rows.units.filter((unit) => unit.order === orderId);
-  for (const [name, same] of group(units, (unit) => `${unit.line}/${unit.unit}`))
+  for (const [name, same] of groupBy(units, (unit) => `${unit.line}/${unit.unit}`))
     if (same.length > 1) say('doubled', `unit ${name} of order ${orderId} was used ${same.length} times`);
   for (const { line, quantity } of order.lines) {
     const used = units.filter((unit) => unit.line === line);
@@ -475,11 +580,11 @@ function* ofGoods(rows: AuditRows): Generator<Finding> {
 export const counts = (findings: readonly Finding[]): Readonly<Record<Finding['kind'], number>> => {
   // A case counts once per kind, however much is wrong with it.
   const of = (kind: Finding['kind']): number => new Set(findings.filter((finding) => finding.kind === kind).map((finding) => finding.case)).size;
-  return { lost: of('lost'), doubled: of('doubled'), abovePaid: of('abovePaid'), stuck: of('stuck') };
+  return { lost: of('lost'), doubled: of('doubled'), abovePaid: of('abovePaid'), stuck: of('stuck'), wrong: of('wrong') };
 };
 
 /** The demo's last line. */
 export function auditLine(cases: number, findings: readonly Finding[]): string {
-  const { lost, doubled, abovePaid, stuck } = counts(findings);
-  return `${cases} cases: ${lost} lost, ${doubled} doubled, ${abovePaid} above paid, ${stuck} stuck`;
+  const { lost, doubled, abovePaid, stuck, wrong } = counts(findings);
+  return `${cases} cases: ${lost} lost, ${doubled} doubled, ${abovePaid} above paid, ${stuck} stuck${wrong > 0 ? `, ${wrong} wrong` : ''}`;
 }

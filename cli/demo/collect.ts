@@ -1,13 +1,20 @@
 /** What the audit looks at: asked of the API and of the sandbox, and read in Postgres where there is no address to ask at. */
-import { Client } from 'pg';
+import { setTimeout as pause } from 'node:timers/promises';
+import pg from 'pg';
 import { z } from 'zod';
 import { caseSchema, entrySchema, pageOf, taskSchema } from '../../api/views.ts';
+import { pinnedPolicy } from '../../db/policies.ts';
+import { isAway } from '../../db/pool.ts';
+import type { Policy } from '../../policies/schema.ts';
 import { orders as ordersContract, type OrderFacts } from '../../systems/orders/contract.ts';
-import { systems as systemContracts } from '../../systems/index.ts';
+import { callable, systems as systemContracts } from '../../systems/index.ts';
+import { instant, type Instant } from '../../values/instant.ts';
+import { loadProcesses } from '../../workflows/registry.ts';
 import type { StackState } from '../stack/state.ts';
 import { nap, type Scene } from './actors.ts';
-import type { AuditedCase, AuditedOrder, AuditRows, LedgerEntry, WebhookSent } from './audit.ts';
+import type { AuditedCase, AuditedOrder, AuditRows, LedgerEntry, OwnRecords, RecordedCase, TimelineRow, WebhookSent } from './audit.ts';
 import type { Caller } from './calls.ts';
+import type { ClockLogRow, ClockRow } from './clocks.ts';
 
 /** Processes that a run opens cases of. */
 export const processes = ['return-exchange', 'late-parcel'] as const;
@@ -81,7 +88,7 @@ async function allWebhooks(systems: Caller): Promise<WebhookSent[]> {
  */
 export async function untilQuiet(systems: Caller, stack: StackState, signal: AbortSignal): Promise<void> {
   const once = async (): Promise<number> =>
-    (await queuedMessages(stack)) === 0 && (await allWebhooks(systems)).every((webhook) => webhook.delivered) ? (await allLedgers(systems)).length : -1;
+    (await underWay(stack)) === 0 && (await allWebhooks(systems)).every((webhook) => webhook.delivered) ? (await allLedgers(systems)).length : -1;
   let before = -1;
   for (const since = Date.now(); Date.now() - since < quietWithinMs;) {
     const now = await once();
@@ -161,6 +168,7 @@ export async function collect({ scene: { plans, journal, upstream, systems }, st
     ledger,
     orders,
     ...(await ownLimits(stack, [...wanted], [...cases.keys()])),
+    own: await ownRecords(stack, [...cases.keys()]),
     received: [
       ...new Set(
         webhooks.flatMap((webhook) => (webhook.event === 'parcelReceived' ? receivedPayload.parse(webhook.payload).units.map((unit) => unit.unitId) : [])),
@@ -178,18 +186,36 @@ export async function collect({ scene: { plans, journal, upstream, systems }, st
   };
 }
 
+/** Postgres may just be coming back, or have no connection left for a moment. */
+const connectedWithinMs = 60_000;
+
 /** What has no address to ask at is read where it is kept. */
-async function read<T>(stack: StackState, look: (client: Client) => Promise<T>): Promise<T> {
-  const client = new Client({ connectionString: stack.settings['DATABASE_URL'] ?? '' });
-  await client.connect();
-  try {
-    return await look(client);
-  } finally {
-    await client.end();
+async function read<T>(stack: StackState, look: (client: pg.Client) => Promise<T>): Promise<T> {
+  for (const since = Date.now(); ;) {
+    const client = new pg.Client({ connectionString: stack.settings['DATABASE_URL'] ?? '', connectionTimeoutMillis: 5000 });
+    // Without a listener a connection that breaks would end the process; the statement that meets it says so.
+    client.on('error', () => undefined);
+    try {
+      await client.connect();
+      return await look(client);
+    } catch (error) {
+      if (Date.now() - since > connectedWithinMs || !isAway(error)) throw error;
+    } finally {
+      await client.end().catch(() => undefined);
+    }
+    await pause(500);
   }
 }
-const queuedMessages = (stack: StackState): Promise<number> =>
-  read(stack, async (client) => (await client.query<{ n: number }>(`select count(*)::int as n from messages where status = 'queued'`)).rows[0]?.n ?? 0);
+
+/** Messages and jobs that somebody should be at. */
+const underWay = (stack: StackState): Promise<number> =>
+  read(stack, async (client) => {
+    const { rows } = await client.query<{ n: number }>(
+      `select (select count(*) from messages where status = 'queued')::int
+            + (select count(*) from graphile_worker.jobs where run_at <= now() and attempts < max_attempts)::int as n`,
+    );
+    return rows[0]?.n ?? 0;
+  });
 const ownLimits = (stack: StackState, orders: readonly string[], cases: readonly string[]): Promise<Pick<AuditRows, 'units' | 'causes'>> =>
   read(stack, async (client) => {
     const units = await client.query<AuditRows['units'][number]>(
@@ -198,4 +224,67 @@ const ownLimits = (stack: StackState, orders: readonly string[], cases: readonly
     );
     const causes = await client.query<AuditRows['causes'][number]>('select case_id as "case", line, unit from return_causes where case_id = any($1)', [cases]);
     return { units: units.rows, causes: causes.rows };
+  });
+
+type Row<T> = T extends readonly (infer R)[] ? R : never;
+/** As node-postgres reads it: with dates. */
+type Dated<R> = { readonly [K in keyof R]: R[K] extends Instant ? Date : R[K] extends Instant | null ? Date | null : R[K] };
+const dated = <R extends object>(row: Dated<R>): R =>
+  Object.fromEntries(Object.entries(row).map(([name, value]: [string, unknown]) => [name, value instanceof Date ? instant(value) : value])) as R;
+
+/** Everything that our Postgres says of cases, all of one moment. */
+const ownRecords = (stack: StackState, ids: readonly string[]): Promise<OwnRecords> =>
+  read(stack, async (client) => {
+    const processes = await loadProcesses();
+    const all = async <R extends object>(sql: string, values: unknown[] = [ids]): Promise<R[]> => {
+      const { rows } = await client.query<Dated<R>>(sql, values);
+      return rows.map((row) => dated<R>(row));
+    };
+    await client.query('begin isolation level repeatable read read only');
+    const [now] = await all<{ at: Instant }>('select now() as at', []);
+    const cases = await all<RecordedCase>(`select id, shop, starter, status, manifest->>'policy' as policy from cases where id = any($1)`);
+    const decisions = await all<Row<OwnRecords['decisions']>>(
+      'select case_id as "case", step, process, rule, policy, facts, output, as_of as "asOf" from decision_log where case_id = any($1)',
+    );
+    const policies = new Map<string, Policy>();
+    for (const version of new Set([...cases, ...decisions].map(({ policy }) => policy))) policies.set(version, await pinnedPolicy(client, version));
+    const events = [...processes.values()].flatMap(({ declaration }) => Object.values(declaration.events));
+    return {
+      at: now?.at ?? instant(Date.now()),
+      cases,
+      policies,
+      rules: (process, rule) => processes.get(process)?.rules[rule],
+      used: new Set(events.flatMap(({ from }) => from ?? [])),
+      unclaimed: new Set(events.flatMap(({ from, unclaimed }) => (from !== undefined && unclaimed !== undefined ? [from] : []))),
+      undoOf: new Map(
+        Object.values(callable).flatMap((system) =>
+          Object.entries(system.operations).flatMap(([name, { undo }]: [string, { undo?: string }]) =>
+            undo === undefined ? [] : [[`${system.name}.${name}`, undo] as const],
+          ),
+        ),
+      ),
+      timeline: await all<TimelineRow>('select case_id as "case", id, key, kind, data, at from timeline where case_id = any($1) order by id'),
+      clocks: await all<ClockRow>(
+        `select case_id as "case", clock, policy_clock as "policyClock", status, deadline, provisional, next_point as "nextPoint", state, notices
+         from clocks where case_id = any($1)`,
+      ),
+      clockLog: await all<ClockLogRow>('select case_id as "case", clock, run, seq, at, command from clock_log where case_id = any($1)'),
+      inbox: await all<Row<OwnRecords['inbox']>>(
+        `select id, source, event_id as "eventId", body_hash as "bodyHash", kind, name, correlation_key as key, case_id as "case", at, seen_at is not null as seen, became
+         from inbox order by id`,
+        [],
+      ),
+      states: await all<Row<OwnRecords['states']>>('select source, key, state from outside_states', []),
+      effects: await all<Row<OwnRecords['effects']>>(
+        'select case_id as "case", path, system, operation, args, undoes, status, ok, answer, entered_by as "enteredBy" from effects where case_id = any($1)',
+      ),
+      decisions,
+      messages: await all<Row<OwnRecords['messages']>>('select id, case_id as "case", recipient, status, bundle from messages where case_id = any($1)'),
+      holds: await all<Row<OwnRecords['holds']>>(`select hold, status from allowance_holds where split_part(hold, '/', 1) = any($1)`),
+      tallies: await all<Row<OwnRecords['tallies']>>(`select tally, status from tallies where split_part(tally, '/', 1) = any($1)`),
+      jobs: await all<Row<OwnRecords['jobs']>>(
+        'select task_identifier as kind, key, attempts, max_attempts as most, run_at as "runAt" from graphile_worker.jobs',
+        [],
+      ),
+    };
   });

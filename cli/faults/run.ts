@@ -15,6 +15,7 @@ import { Caller } from '../demo/calls.ts';
 import type { StackState } from '../stack/state.ts';
 import { disturbing } from './disturb.ts';
 import { inTime, unpause } from './inject.ts';
+import { verdictLine } from './judge.ts';
 import { allKinds, kinds as kindsOfFaults, planFaults, type Kind } from './plan.ts';
 import { probe } from './probe.ts';
 import { openWays, routesOf, waysOf } from './ways.ts';
@@ -179,16 +180,4 @@ function recoveries({ disturbed, tookPlace, probed }: Journal): string[] {
     ]),
     ...omitted.map(({ kind, target, omitted: why }) => `  did not take place: ${kind} ${target}: ${why ?? ''}`),
   ];
-}
-
-const words = ['lost', 'doubled', 'stuck', 'wrong'] as const;
-const wordOf = ({ kind }: Finding): (typeof words)[number] => (kind === 'abovePaid' ? 'wrong' : kind);
-
-/** The last line. A case counts once per word, however much is wrong with it. */
-export function verdictLine(
-  { cases, kills, faults }: { readonly cases: number; readonly kills: number; readonly faults: number },
-  findings: readonly Finding[],
-): string {
-  const count = (word: (typeof words)[number]): number => new Set(findings.filter((finding) => wordOf(finding) === word).map((finding) => finding.case)).size;
-  return `${cases} cases, ${kills} kills, ${faults} faults: ${words.map((word) => `${count(word)} ${word}`).join(', ')}`;
 }

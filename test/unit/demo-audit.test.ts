@@ -12,6 +12,7 @@ import {
   type UnitRow,
 } from '../../cli/demo/audit.ts';
 import { systems } from '../../systems/index.ts';
+import { noRecords } from './audited.ts';
 
 const id = 'return-exchange.O-1.demo-1';
 const usd = (minor: number) => ({ minor, currency: 'USD' });
@@ -25,6 +26,10 @@ const ledgerEntry = (system: string, path: string, operation: string, more: Part
   executions: 1,
   undoneAt: null,
   ...more,
+});
+const letter = (path: string): LedgerEntry => ({
+  ...ledgerEntry('notifications', '', 'send', { args: { to: 'wx-1', text: path } }),
+  key: `${id}:${path}/wechat`,
 });
 const refundRow = (more: Partial<RefundRow> = {}): RefundRow => ({
   refundId: 'rf_1',
@@ -44,6 +49,10 @@ const task = {
   status: 'done',
   decidedBy: 'wang',
   decidedRole: 'agent',
+  decidedAt: '2026-11-23T03:00:00.000Z',
+  expiresAt: null,
+  assignee: 'wang',
+  notBy: [],
   form: review,
   context: {},
 };
@@ -65,6 +74,7 @@ const ended: AuditedCase = {
     effect('warehouse', 'goods/rc-1-001/dispose', 'dispose'),
     effect('finance', 'p1/route-1/refund', 'refund'),
     { kind: 'told', data: { message: 'received', to: 'customer' } },
+    { kind: 'told', data: { message: 'refundArrived', to: 'customer' } },
     { kind: 'closed', data: {} },
   ],
 };
@@ -112,7 +122,8 @@ const sound: AuditRows = {
     ledgerEntry('warehouse', 'new-goods/send-1/dispatch', 'dispatch', { args: { reservationId: 'rs_2' }, state: 'refused', executions: 0 }),
     // Asked for three times, done once: what keys are for.
     ledgerEntry('finance', 'p1/route-1/refund', 'refund', { attempts: 3 }),
-    { ...ledgerEntry('notifications', '', 'send', { args: { to: 'wx-1' } }), key: `${id}:received/wechat` },
+    letter('received'),
+    letter('p1/route-1/refundArrived'),
   ],
   orders: new Map([['O-1', order]]),
   units: [unit(), unit({ unit: 2, hold: null })],
@@ -121,6 +132,34 @@ const sound: AuditRows = {
   links: new Map([['pl_1', 'paid']]),
   setAside: [],
   webhooks: [],
+  own: {
+    ...noRecords,
+    inbox: [task.id, `${id}:inspect`].map((eventId, n) => ({
+      id: n + 1,
+      source: 'task',
+      eventId,
+      bodyHash: eventId,
+      kind: 'decision',
+      name: 'review',
+      key: null,
+      case: id,
+      at: noRecords.at,
+      seen: true,
+      became: null,
+    })),
+    decisions: [
+      {
+        case: id,
+        step: 'refund',
+        process: 'return-exchange',
+        rule: 'refundParts',
+        policy: 'p',
+        facts: {},
+        output: { parts: [{ paymentId: 'p1', amount: usd(5000) }], reasons: [] },
+        asOf: noRecords.at,
+      },
+    ],
+  },
   systems,
 };
 
@@ -136,6 +175,12 @@ const without = (operation: string): AuditRows => ({ ...sound, ledger: sound.led
 const withEntry = (entry: LedgerEntry): AuditRows => ({ ...sound, ledger: [...sound.ledger, entry] });
 const withArgs = (operation: string, args: object): AuditRows => withLedger(operation, { args });
 const withoutEntry = (kind: string): AuditRows => withCase({ timeline: ended.timeline.filter((entry) => entry.kind !== kind) });
+const untold = (message: string): AuditRows => withCase({ timeline: ended.timeline.filter(({ data }) => data['message'] !== message) });
+const withoutLetter = (message: string): readonly LedgerEntry[] => sound.ledger.filter((entry) => !entry.key.includes(message));
+const withParts = (parts: readonly object[]): AuditRows => ({
+  ...sound,
+  own: { ...sound.own, decisions: sound.own.decisions.map((decision) => ({ ...decision, output: { parts } })) },
+});
 const open = { ...task, id: `${id}:inspect`, path: 'inspect', name: 'inspect', status: 'open', decidedBy: null, decidedRole: null };
 
 const inspected = {
@@ -203,11 +248,7 @@ describe('audit', () => {
       },
     ],
     ['a task that two people decided', 'doubled', { ...sound, accepted: [...accepted, { what: 'decision', case: id, task: task.id, by: 'li', form: review }] }],
-    [
-      'a message that was sent twice',
-      'doubled',
-      { ...sound, ledger: [...sound.ledger, { ...ledgerEntry('notifications', '', 'send', { args: { to: 'wx-1' } }), key: `${id}:received~2/wechat` }] },
-    ],
+    ['a message that was sent twice', 'doubled', withEntry(letter('received~2'))],
     [
       'a notice to a department that was sent and not written',
       'doubled',
@@ -242,6 +283,19 @@ describe('audit', () => {
       withEntry(ledgerEntry('warehouse', 'new-goods/hold-3/reserve', 'reserve', { answer: { reservationId: 'rs_3' } })),
     ],
     ['goods that the warehouse still sets aside', 'stuck', { ...sound, setAside: [{ sku: 'MX-MUG-SKY', quantity: 1 }] }],
+    ['a refund of another amount than was decided', 'wrong', withParts([{ paymentId: 'p1', amount: usd(4999) }])],
+    ['a refund in another currency than was decided', 'wrong', withParts([{ paymentId: 'p1', amount: { minor: 5000, currency: 'CNY' } }])],
+    ['a refund of another payment than was decided', 'wrong', withParts([{ paymentId: 'p2', amount: usd(5000) }])],
+    ['a refund that nobody had decided', 'wrong', withParts([])],
+    ['a refund that arrived, of which the customer was not told', 'lost', { ...untold('refundArrived'), ledger: withoutLetter('refundArrived') }],
+    [
+      'a refund that arrived once and was told twice',
+      'doubled',
+      {
+        ...withCase({ timeline: [...ended.timeline, { kind: 'told', data: { message: 'refundArrived', to: 'customer' } }] }),
+        ledger: [...sound.ledger, letter('p1/route-1/refundArrived~2')],
+      },
+    ],
     [
       'an open payment link',
       'stuck',
@@ -286,7 +340,8 @@ describe('audit', () => {
     const otherRoute = withOrder({
       refunds: [...order.refunds.slice(1), refundRow({ refundId: 'rf_0', state: 'failed' }), refundRow({ key: `${id}/p1/route-2/refund` })],
     });
-    expect(audit(otherRoute)).toEqual([]);
+    const toldOfIt = withCase({ timeline: [...ended.timeline, { kind: 'told', data: { message: 'refundFailed', to: 'customer' } }] });
+    expect(audit({ ...otherRoute, cases: toldOfIt.cases, ledger: [...sound.ledger, letter('p1/route-1/refundFailed')] })).toEqual([]);
     const again = { ...sound, ledger: [...sound.ledger, ledgerEntry('logistics', 'label-2', 'label', { undoneAt: '2026-11-23T00:00:00.000Z' })] };
     expect(audit(again)).toEqual([]);
   });
@@ -297,9 +352,12 @@ describe('audit', () => {
     expect(audit({ ...withCase({ timeline: [...ended.timeline, asked, { kind: 'withdrawalRefused', data: {} }] }), accepted: withdrawal })).toEqual([]);
     expect(
       audit({
-        ...withCase({ timeline: [...ended.timeline, asked], outcome: { result: 'closedByPlatform', how: 'refunded' } }),
+        ...withCase({
+          timeline: [...ended.timeline.filter(({ data }) => data['message'] !== 'refundArrived'), asked],
+          outcome: { result: 'closedByPlatform', how: 'refunded' },
+        }),
         accepted: withdrawal,
-        ledger: sound.ledger.filter((entry) => ['label', 'dispose', 'refund', 'send'].includes(entry.operation ?? '')),
+        ledger: sound.ledger.filter((entry) => ['label', 'dispose', 'refund', 'send'].includes(entry.operation ?? '') && !entry.key.includes('refundArrived')),
         causes: [],
         received: [],
         orders: new Map(),

@@ -9,6 +9,7 @@ import { systems } from '../../systems/index.ts';
 import type { Instant } from '../../values/instant.ts';
 import { returnExchange } from '../../workflows/return-exchange/process.ts';
 import { refundParts, settlement } from '../../workflows/return-exchange/rules.ts';
+import { noRecords } from './audited.ts';
 
 const at = '2026-11-20T03:00:00.000Z' as Instant;
 const context = { policy: policyFor(loadPolicy('policies/demo.yaml').policy, 'qingfan'), asOf: at };
@@ -100,6 +101,7 @@ describe('the proof of one order', () => {
       links: new Map(),
       setAside: [],
       webhooks: [],
+      own: noRecords,
       systems,
     };
   }
