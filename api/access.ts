@@ -4,7 +4,7 @@ import type { Role } from '../values/role.ts';
 /** `public`: anyone. `signed`: whoever holds the source's webhook secret. `link`: whoever holds a customer's link, for its case. Otherwise: who has one of the roles. */
 type Access = 'public' | 'signed' | 'link' | readonly Role[];
 
-const desk = ['agent', 'supervisor', 'manager'] as const satisfies readonly Role[];
+export const desk = ['agent', 'supervisor', 'manager'] as const satisfies readonly Role[];
 const heads = ['supervisor', 'manager'] as const satisfies readonly Role[];
 /** Everyone who works on cases in the service department and beside it. */
 const staff = [...desk, 'warehouse', 'quality', 'production', 'finance', 'tech', 'rnd', 'sales', 'ops'] as const satisfies readonly Role[];
@@ -28,13 +28,14 @@ export const access = {
   withdrawCase: [...desk, 'upstream'],
   sendEvent: [...desk, 'upstream'],
   addNote: [...staff, 'upstream'],
-  // Words that people wrote may hold personal data: the desk only, and each look is logged.
-  readNotes: desk,
+  // Masked: that there is something, not what.
+  readNotes: staff,
+  // Words and photos unmasked: the desk, and whoever is at work on a task of the case (looking.ts); each look is a row.
+  lookAtCase: staff,
+  lookAtEvidence: staff,
   redoEffect: [...heads, 'ops'],
   addEvidence: [...staff, 'upstream'],
   listEvidence: [...staff, 'upstream'],
-  // Photos show homes and people: the desk and who inspects the goods, and each look is logged.
-  readEvidence: [...desk, 'quality'],
   makeLink: [...desk, 'upstream'],
   listLinks: [...desk, 'upstream'],
   revokeLink: [...desk, 'upstream'],
@@ -67,6 +68,10 @@ export const access = {
 
   listPeople: ['manager'],
   putPerson: ['manager'],
+
+  listLooks: ['manager'],
+  exportCustomer: ['manager'],
+  eraseCustomer: ['manager'],
 
   reportReturns: heads,
 

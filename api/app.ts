@@ -34,6 +34,7 @@ import { evidenceRoutes } from './routes/evidence.ts';
 import { linkRoutes } from './routes/links.ts';
 import { operationRoutes } from './routes/operation.ts';
 import { peopleRoutes } from './routes/people.ts';
+import { privacyRoutes } from './routes/privacy.ts';
 import { processRoutes } from './routes/processes.ts';
 import { reportRoutes } from './routes/reports.ts';
 import { taskRoutes } from './routes/tasks.ts';
@@ -77,6 +78,7 @@ export function apiRoutes(deps: AppDeps): Route[] {
     ...taskRoutes(deps, bringing),
     ...webhookRoutes(deps, bringing),
     ...peopleRoutes(deps),
+    ...privacyRoutes(deps),
     ...calendarRoutes(deps),
     ...reportRoutes(deps),
   ];
@@ -344,12 +346,15 @@ const ofParser: Readonly<Record<string, 'tooLarge' | 'notJson' | 'malformed'>> =
   'charset.unsupported': 'notJson',
 };
 
+/** What says that a key was dropped before what was sealed under it could be kept. */
+const ownerGone: readonly string[] = ['sealed_texts_owner_fkey', 'evidence_owner_fkey'];
+
 function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof Refused) return problemOf(error);
   if (isAway(error)) return new Problem('unavailable', {}, { headers: { 'Retry-After': retryAfter } });
-  // Statement time-out, serialization failure, deadlock: rolled back, and to be tried again.
-  if (error instanceof pg.DatabaseError && ['57014', '40001', '40P01', '55P03'].includes(error.code ?? ''))
+  // Statement time-out, serialization failure, deadlock; or the customer was erased while something of theirs was sealed: rolled back, and to be tried again.
+  if (error instanceof pg.DatabaseError && (['57014', '40001', '40P01', '55P03'].includes(error.code ?? '') || ownerGone.includes(error.constraint ?? '')))
     return new Problem('busy', {}, { headers: { 'Retry-After': '1' } });
   // Data exception: what was sent passed our schemas and is still no value that Postgres knows.
   if (error instanceof pg.DatabaseError && error.code?.startsWith('22')) return new Problem('malformed');

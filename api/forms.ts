@@ -77,8 +77,8 @@ export const reader =
   };
 
 /** Parses by a declared schema and parts the words; the problem names the fields below `prefix`. */
-export function parted(schema: z.ZodType, value: unknown, prefix: string, language: Language): Parted & { readonly whole: unknown } {
+export function parted(schema: z.ZodType, value: unknown, prefix: string, language: Language): Parted {
   const parsed = schema.safeParse(value, inLanguage(language));
   if (!parsed.success) throw new Problem('invalid', {}, { errors: fieldErrors(parsed.error, prefix) });
-  return { ...part(schema, parsed.data), whole: parsed.data };
+  return part(schema, parsed.data);
 }

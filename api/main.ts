@@ -25,12 +25,12 @@ import type { Delivery } from './deps.ts';
 import { createDraining } from './draining.ts';
 import { readSettings, type Settings } from './settings.ts';
 import { tokenCheck } from './token.ts';
-import { removeUnfinished } from './uploads.ts';
+import { removeErased, removeUnfinished } from './uploads.ts';
 
 /** An upload that is not here after this long has lost its sender. */
 const uploadMs = 600_000;
-/** What uploads that a crash cut off have left is removed once they can no longer be under way, looked for at this interval. */
-const sweepMs = 3_600_000;
+/** How often files are looked for that are to be removed: of uploads that a crash cut off, and of erased customers. Either index is empty but for those. */
+const sweepMs = 60_000;
 
 /** Connections that no request in work can hold: health is told, and uploads keep what they have brought, whatever else goes on. */
 const spareConnections = 3;
@@ -128,10 +128,17 @@ async function start(settings: Settings): Promise<void> {
     server.listen(settings.PORT, settings.HOST, resolve);
   });
   log.info({ address: server.address() }, 'api ready');
+  let swept = true;
   const sweep = (): void => {
-    removeUnfinished({ pool, evidence, log }, 2 * uploadMs).catch((error: unknown) =>
-      log.warn({ error: error instanceof Error ? error.message : String(error) }, 'unfinished uploads could not be removed; the next sweep will'),
-    );
+    // A store that is slow is not asked twice at once.
+    if (!swept) return;
+    swept = false;
+    void Promise.allSettled([removeUnfinished({ pool, evidence, log }, 2 * uploadMs), removeErased({ pool, evidence, log })]).then((parts) => {
+      swept = true;
+      for (const part of parts)
+        if (part.status === 'rejected')
+          log.warn({ error: part.reason instanceof Error ? part.reason.message : String(part.reason) }, 'files could not be removed; the next sweep will');
+    });
   };
   sweep();
   const sweeping = setInterval(sweep, sweepMs);

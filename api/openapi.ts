@@ -168,7 +168,7 @@ export function openApiDocument(routes: readonly Route[], deps: Declared): Retur
         description:
           'Cases of customer service, decided by people, run once. Every write may be repeated: the same again has the same answer. Problems are `application/problem+json` in the language of `Accept-Language` (zh-CN, en).',
       },
-      tags: ['Processes', 'Cases', 'Tasks', 'Webhooks', 'People', 'Calendar', 'Customers', 'Reports', 'Operation'].map((name) => ({ name })),
+      tags: ['Processes', 'Cases', 'Tasks', 'Webhooks', 'People', 'Calendar', 'Customers', 'Privacy', 'Reports', 'Operation'].map((name) => ({ name })),
       paths,
       components: {
         securitySchemes: { token: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'Who calls; what they may do is in their person row' } },

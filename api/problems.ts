@@ -76,6 +76,14 @@ export const problems = {
       en: '"{person}" had a hand in {of} ({because}) and may not decide this one. Leave it to a colleague.',
     },
   },
+  lookNotAllowed: {
+    status: 403,
+    title: { zh: '不能查看客户资料', en: 'Not yours to look at' },
+    detail: {
+      zh: '客户的文字和凭证只有客服人员，以及已领取案件 {case} 待办任务的人可以查看。请先领取任务。',
+      en: 'What a customer wrote and sent is for the service desk, and for who has claimed an open task of case {case}. Claim the task first.',
+    },
+  },
   formForged: {
     status: 403,
     title: { zh: '请重新打开页面', en: 'Open the page again' },
@@ -147,6 +155,11 @@ export const problems = {
     detail: { zh: '此项已于 {at} 处理完毕，无需再操作。', en: 'It was answered or closed at {at}. Nothing is left to do.' },
   },
   taskClaimed: {
+  customerNotFound: {
+    status: 404,
+    title: { zh: '没有此客户', en: 'No such customer' },
+    detail: { zh: '没有客户 {customer} 的案件。', en: 'There is no case of customer {customer}.' },
+  },
     status: 409,
     title: { zh: '任务已被领取', en: 'The task is claimed' },
     detail: { zh: '“{by}”已领取此任务。请其释放，或请主管改派。', en: '"{by}" has claimed it. Ask them to release it, or a supervisor to reassign it.' },
@@ -214,6 +227,14 @@ export const problems = {
   linkRevoked: {
     status: 410,
     title: { zh: '链接已停用', en: 'The link was withdrawn' },
+  customerHasOpenCases: {
+    status: 409,
+    title: { zh: '客户还有未结束的案件', en: 'The customer has open cases' },
+    detail: {
+      zh: '请先办完或撤回这些案件（POST /v1/cases/…/withdraw），再删除客户 {customer} 的资料：{cases}。',
+      en: 'Finish or withdraw these first (POST /v1/cases/…/withdraw), then erase customer {customer}: {cases}.',
+    },
+  },
     detail: { zh: '此链接已被客服停用。请联系客服获取新的链接。', en: 'Our service has withdrawn this link. Ask them for a new one.' },
   },
   evidenceErased: {

@@ -53,7 +53,7 @@ interface Described<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodTyp
   readonly method: 'get' | 'post' | 'put';
   /** OpenAPI's way: `/v1/cases/{id}`. */
   readonly path: string;
-  readonly tag: 'Processes' | 'Cases' | 'Tasks' | 'Webhooks' | 'People' | 'Calendar' | 'Customers' | 'Reports' | 'Operation';
+  readonly tag: 'Processes' | 'Cases' | 'Tasks' | 'Webhooks' | 'People' | 'Calendar' | 'Customers' | 'Privacy' | 'Reports' | 'Operation';
   readonly summary: string;
   readonly description?: string;
   readonly params?: P;

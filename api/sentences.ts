@@ -3,11 +3,12 @@
  * `messages.yaml`; nothing here knows any process.
  */
 import { z } from 'zod';
+import type { EraseReason } from '../db/erasures.ts';
 import type { TimelineFact } from '../db/timeline.ts';
 import type { Policy, Wording } from '../policies/schema.ts';
 import { policyFor, titlesOf } from '../policies/lookup.ts';
 import type { OperationContract } from '../systems/contract.ts';
-import { parseInstant } from '../values/instant.ts';
+import { instant, parseInstant } from '../values/instant.ts';
 import { roles, type Role } from '../values/role.ts';
 import { instantSchema, moneySchema } from '../values/schemas.ts';
 import type { Language, Text } from '../values/text.ts';
@@ -536,8 +537,23 @@ export function sentence(reader: Reader, row: TimelineFact): string {
       return pick(reader, '案件中断，已通知运维', 'The case stopped; operations have been told');
     case 'closed':
       return closedText(reader, data);
+    case 'erased': {
+      const why = own(eraseTexts, text(data['why']))?.[reader.language] ?? text(data['why']);
+      return pick(reader, `${who}删除了客户的文字和凭证：${why}`, `${who} erased what the customer wrote and sent: ${why}`);
+    }
   }
 }
+
+const eraseTexts: Readonly<Record<EraseReason, Text>> = {
+  customerAsked: { zh: '客户要求', en: 'the customer asked for it' },
+  retentionOver: { zh: '保存期限已满', en: 'the time to keep it is over' },
+  authority: { zh: '监管部门要求', en: 'an authority asked for it' },
+};
+/** That a case's customer was erased, and when; nothing while they were not. */
+export const erasedText = (reader: Reader, at: Date | null): string[] =>
+  at === null
+    ? []
+    : [pick(reader, `客户资料已于 ${moment(reader, instant(at))} 删除`, `what the customer wrote and sent was erased on ${moment(reader, instant(at))}`)];
 
 /** Where a case stands, in one sentence. */
 export function standsText(

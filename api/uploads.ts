@@ -4,6 +4,7 @@ import { Busboy, type BusboyHeaders, type BusboyInstance } from '@fastify/busboy
 import type { Request } from 'express';
 import type { CaseRow } from '../db/cases.ts';
 import { findEvidence, keepEvidence, leavePlace, takePlace, unfinishedPlaces, type Evidence, type Place, type StoredEvidence } from '../db/evidence.ts';
+import { erasedFiles, fileIsGone } from '../db/erasures.ts';
 import { inTransaction } from '../db/pool.ts';
 import { openFileKey } from '../db/sealed.ts';
 import { NotTaken, receive, typesOf, type Received, type Uploads as Allowed } from '../evidence/receive.ts';
@@ -33,7 +34,7 @@ export interface Uploads {
    * before the files, and throws when they may not come.
    */
   take(request: Request, row: CaseRow, actor: Actor, check?: (fields: ReadonlyMap<string, string>) => void): Promise<Uploaded>;
-  /** A file of these cases, to be sent. */
+  /** A file, to be sent: once `mayRead` has let it, which throws the problem or says no of a file that is not there for whoever asks. */
   give(id: string, mayRead: (evidence: Evidence) => Promise<boolean>): Promise<Reply & { readonly evidence: Evidence }>;
 }
 
@@ -49,6 +50,29 @@ export async function removeUnfinished({ pool, evidence, log }: Pick<AppDeps, 'p
   }
   if (places.length > 0) log.info({ count: places.length }, 'unfinished uploads removed');
   return places.length;
+}
+
+/**
+ * Deletes the bytes of erased customers' files. The rows say which; one whose store does not answer stays for the next time and holds up no other. Returns how
+ * many were deleted.
+ */
+export async function removeErased({ pool, evidence, log }: Pick<AppDeps, 'pool' | 'evidence' | 'log'>): Promise<number> {
+  const files = await erasedFiles(pool, 1000);
+  let [removed, failed] = [0, 0];
+  for (const { id, storeKey } of files) {
+    // A store that is away answers none of them, after half a minute each.
+    if (failed === 3) break;
+    try {
+      await evidence.remove(storeKey);
+      await fileIsGone(pool, id);
+      removed += 1;
+    } catch (error) {
+      failed += 1;
+      log.warn({ evidence: id, error: error instanceof Error ? error.message : String(error) }, 'an erased file could not be deleted; the next sweep will');
+    }
+  }
+  if (removed > 0) log.info({ count: removed }, 'erased files deleted');
+  return removed;
 }
 
 const endings: Readonly<Record<string, string>> = {
@@ -130,10 +154,10 @@ export function createUploads(deps: AppDeps, acting: Acting): Uploads {
     async give(id, mayRead) {
       const found: StoredEvidence | undefined = await findEvidence(pool, id);
       if (found === undefined || !(await mayRead(found.evidence))) throw new Problem('evidenceNotFound', { evidence: id });
-      const { evidence } = found;
-      const key = await openFileKey(pool, master, found.sealed);
-      if (key === undefined) throw new Problem('evidenceErased', { evidence: id });
-      const sealed = await store.get(found.storeKey);
+      const { evidence, stored } = found;
+      const key = stored && (await openFileKey(pool, master, stored.sealed));
+      if (stored === undefined || key === undefined) throw new Problem('evidenceErased', { evidence: id });
+      const sealed = await store.get(stored.storeKey);
       return {
         status: 200,
         evidence,

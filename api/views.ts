@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { CaseRow } from '../db/cases.ts';
 import type { Evidence } from '../db/evidence.ts';
+import type { Opened } from '../db/sealed.ts';
 import type { Person } from '../db/people.ts';
 import type { Task } from '../db/tasks.ts';
 import type { TimelineFact } from '../db/timeline.ts';
@@ -99,12 +100,29 @@ export const caseSchema = z
     startedAt: at.nullable().describe('Null while Temporal has not confirmed it'),
     changedAt: at,
     closedAt: at.nullable(),
+    erasedAt: at.nullable().describe('When what its customer wrote and sent was erased, on request; null while it is kept'),
     links: z.object({ self: z.string(), timeline: z.string(), tasks: z.string(), temporal: z.string().optional().describe('Its run, for operators') }),
   })
   .meta({ id: 'Case' });
 export type CaseView = z.output<typeof caseSchema>;
 
 const dateOr = (date: Date | null) => date && instant(date);
+export const erasedAtSchema = at.nullable().describe('When all of it was erased, on request');
+export const erasedAt = ({ erased_at: when }: Pick<CaseRow, 'erased_at'>) => dateOr(when);
+
+export const wordsSchema = z
+  .object({
+    path: z.string().describe('`input`, `task:<path>`, `event:<id>`, `note:<id>`, `withdraw`'),
+    by: z.string(),
+    at,
+    words: z.record(z.string(), json).nullable().describe('By their place in the form; null once the customer was erased'),
+  })
+  .meta({ id: 'Words', description: 'What somebody wrote in a case' });
+/** `show`: each of the words, masked or as it is. */
+export const wordsView = ({ value, ...said }: Opened, show: (words: unknown) => unknown): z.output<typeof wordsSchema> => ({
+  ...said,
+  words: typeof value === 'object' && value !== null ? Object.fromEntries(Object.entries(value).map(([place, words]) => [place, show(words)])) : null,
+});
 
 export function caseView(row: CaseRow, temporalUi?: { readonly url: string; readonly namespace: string }): CaseView {
   const run = row.run_id === null ? '' : `/${row.run_id}`;
@@ -127,6 +145,7 @@ export function caseView(row: CaseRow, temporalUi?: { readonly url: string; read
     startedAt: dateOr(row.started_at),
     changedAt: instant(row.changed_at),
     closedAt: dateOr(row.closed_at),
+    erasedAt: erasedAt(row),
     links: {
       self: caseLink(row.id),
       timeline: `${caseLink(row.id)}/timeline`,

@@ -18,7 +18,7 @@ export interface Received {
   /** Hex. */
   readonly sha256: string;
 }
-export interface Evidence extends Received {
+export interface Evidence extends Omit<Received, 'sha256'> {
   readonly id: string;
   readonly caseId: CaseId;
   readonly by: string;
@@ -33,19 +33,20 @@ export interface Place {
 interface EvidenceRow extends Received {
   readonly id: string;
   readonly case_id: CaseId;
-  readonly owner: string;
+  /** Null once its customer was erased. */
+  readonly owner: string | null;
   readonly sealed_key: Buffer;
-  readonly store_key: string;
+  /** Null once its bytes are gone. */
+  readonly store_key: string | null;
   readonly by: string;
   readonly at: Date;
 }
-const evidence = ({ id, case_id, kind, type, bytes, sha256, by, at }: EvidenceRow): Evidence => ({
+const evidence = ({ id, case_id, kind, type, bytes, by, at }: EvidenceRow): Evidence => ({
   id,
   caseId: case_id,
   kind,
   type,
   bytes,
-  sha256,
   by,
   at: instant(at),
 });
@@ -86,11 +87,12 @@ export async function keepEvidence(tx: Sql, of: CaseId, { id }: Place, received:
     return { evidence: evidence(same[0]), spare: true };
   }
   const { rows } = await tx.query<EvidenceRow>(
-    'update evidence set kind = $2, type = $3, bytes = $4, sha256 = $5, stored_at = now() where id = $1 and stored_at is null returning *',
+    // Without an owner, its customer was erased while it came.
+    'update evidence set kind = $2, type = $3, bytes = $4, sha256 = $5, stored_at = now() where id = $1 and stored_at is null and owner is not null returning *',
     [id, received.kind, received.type, received.bytes, received.sha256],
   );
   const [row] = rows;
-  if (row === undefined) throw new Error(`evidence ${id} has lost its place: its upload took longer than any may`);
+  if (row === undefined) throw new Error(`evidence ${id} has lost its place: its upload took longer than any may, or its customer was erased`);
   await note(tx, of, `evidence:${id}`, 'evidence', { evidence: id, kind: row.kind, bytes: row.bytes, by: row.by });
   return { evidence: evidence(row), spare: false };
 }
@@ -109,13 +111,17 @@ export async function evidenceOf(sql: Sql, of: CaseId): Promise<Evidence[]> {
 /** A file with what opens it. */
 export interface StoredEvidence {
   readonly evidence: Evidence;
-  readonly storeKey: string;
-  readonly sealed: { readonly id: string; readonly owner: string; readonly sealedKey: Buffer; readonly at: Date };
+  /** Undefined once its customer was erased. */
+  readonly stored:
+    | { readonly storeKey: string; readonly sealed: { readonly id: string; readonly owner: string; readonly sealedKey: Buffer; readonly at: Date } }
+    | undefined;
 }
 export async function findEvidence(sql: Sql, id: string): Promise<StoredEvidence | undefined> {
   const { rows } = await sql.query<EvidenceRow>('select * from evidence where id = $1 and stored_at is not null', [id]);
   const [row] = rows;
-  return row && { evidence: evidence(row), storeKey: row.store_key, sealed: { id, owner: row.owner, sealedKey: row.sealed_key, at: row.at } };
+  if (row === undefined) return undefined;
+  const { owner, store_key: storeKey, sealed_key: sealedKey, at } = row;
+  return { evidence: evidence(row), stored: owner === null || storeKey === null ? undefined : { storeKey, sealed: { id, owner, sealedKey, at } } };
 }
 
 /** Places whose bytes have not come in this many milliseconds: their process has died. Served by index evidence_unfinished. */

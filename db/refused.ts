@@ -15,7 +15,9 @@ export type Refusal =
   | 'linkNotFound'
   | 'tooManyLinks'
   | 'evidenceNotFound'
-  | 'evidenceFull';
+  | 'evidenceFull'
+  | 'customerNotFound'
+  | 'customerHasOpenCases';
 
 export class Refused extends Error {
   override readonly name = 'Refused';

@@ -547,6 +547,12 @@ async function orderRedo(tx: Sql, row: TaskRow, { decision }: RedoForm): Promise
 
 // ---------------------------------------------------------------------------------------------------------------- worklists
 
+/** Whether a person has claimed an open task of a case, or was given one: they are at work on it. */
+export async function isAtWorkOn(sql: Sql, of: CaseId, person: PersonId): Promise<boolean> {
+  const { rowCount } = await sql.query(`select 1 from tasks where case_id = $1 and assignee = $2 and status = 'open' limit 1`, [of, person]);
+  return rowCount === 1;
+}
+
 export async function findTask(sql: Sql, id: string): Promise<Task | undefined> {
   const { rows } = await sql.query<TaskRow>(`select ${columns} from tasks t where id = $1`, [id]);
   return rows[0] && task(rows[0]);

@@ -37,7 +37,8 @@ export type TimelineKind =
   | 'withdrawalRefused'
   | 'reopened'
   | 'broken'
-  | 'closed';
+  | 'closed'
+  | 'erased';
 
 interface Fact {
   readonly of: CaseId;

@@ -31,6 +31,17 @@ export const parcelSchema = z.object({
   receivedAt: instantSchema,
   units: z.array(z.object({ unitId: id, sku: id.optional() })).max(200),
 });
+/**
+ * A tracking number as a customer types it. It enters histories and lists, so what is none is refused: words, and a mobile number, which people put here when they
+ * mean the courier's. No carrier's numbers look like one.
+ */
+export const typedTrackingNo = z
+  .string()
+  .trim()
+  .min(5)
+  .max(60)
+  .regex(/^[\w-]+$/, 'a tracking number: letters, digits and hyphens')
+  .refine((text) => !/^(86)?1[3-9]\d{9}$/.test(text), 'a telephone number is no tracking number');
 /** Whether each unit is named once. */
 export const unitsOnce = (units: readonly { readonly unitId: string }[]): boolean => new Set(units.map((u) => u.unitId)).size === units.length;
 

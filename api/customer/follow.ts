@@ -3,7 +3,9 @@ import { z } from 'zod';
 import type { CaseRow } from '../../db/cases.ts';
 import { evidenceOf, type Evidence } from '../../db/evidence.ts';
 import { pinnedPolicy } from '../../db/policies.ts';
+import { findPerson } from '../../db/people.ts';
 import type { Sql } from '../../db/pool.ts';
+import { open } from '../../db/sealed.ts';
 import { tasksOfCase, type Task } from '../../db/tasks.ts';
 import { toldTo, type ToldRow } from '../../db/messages.ts';
 import { typesOf, type Uploads } from '../../evidence/receive.ts';
@@ -48,6 +50,7 @@ export const followSchema = z
     stages: z.array(z.object({ name: z.string(), title: z.string(), state: z.enum(['done', 'current', 'ahead']) })),
     outcome: z.object({ result: z.string(), text: z.string() }).nullable().describe('How it ended; null while it runs'),
     told: z.array(z.object({ at, text: z.string() })).describe('What we told the customer, oldest first'),
+    said: z.array(z.object({ at, text: z.string() })).describe('What the customer told us in their own words, oldest first'),
     tasks: z.array(z.object({ task: z.string().describe('To complete it by'), ...asking, expiresAt: at.nullable() })).describe('What waits for the customer'),
     events: z.array(z.object({ event: z.string(), ...asking })).describe('What the customer may tell us now'),
     evidence: z.array(customerEvidenceSchema),
@@ -116,6 +119,7 @@ export async function follow(sql: Sql, row: CaseRow, language: Language, uploads
     await evidenceOf(sql, row.id),
     await withdrawalAsked(sql, row),
   ];
+  const said = await ownWords(sql, row, deps);
   const put = (
     schema: z.ZodType | undefined,
   ): Put & { readonly shown: { readonly schema: Record<string, unknown>; readonly words: Record<string, string> } } => {
@@ -144,6 +148,7 @@ export async function follow(sql: Sql, row: CaseRow, language: Language, uploads
       const text = textOf(reader, message, data, link);
       return text === undefined ? [] : [{ at: instant(when), text }];
     }),
+    said,
     tasks: putTasks.map(({ task, shown }) => ({
       task: task.path,
       title: wordOf(reader, `${task.name}:`) ?? titleOf(task, deps)[language],
@@ -197,6 +202,18 @@ function textOf({ process, language, wording }: Reader, message: string, data: R
     if (!(error instanceof RangeError)) throw error;
     return undefined;
   }
+}
+
+/** What the customer wrote, through their link or where they asked for the case. What people of ours wrote about it is not theirs to see. */
+async function ownWords(sql: Sql, row: CaseRow, { master }: AppDeps): Promise<Follow['said']> {
+  const written = await open(sql, master, row.id);
+  // Who asks on a customer's behalf hands over the customer's words; an agent who opens a case writes their own.
+  const handedOver = written.some(({ path }) => path === 'input') && (await findPerson(sql, row.starter))?.roles.includes('upstream') === true;
+  return written
+    .filter(({ path, by }) => by === customerOf(row).id || (path === 'input' && handedOver))
+    .flatMap(({ at: when, value }) =>
+      typeof value === 'object' && value !== null ? Object.values(value).flatMap((text) => (typeof text === 'string' ? [{ at: when, text }] : [])) : [],
+    );
 }
 
 async function withdrawalAsked(sql: Sql, { id }: CaseRow): Promise<boolean> {

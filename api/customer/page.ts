@@ -168,7 +168,7 @@ function notices({ language, done: what, notTaken }: Shown): Html {
 function caseContent(shown: Shown): Html {
   const { view } = shown.followed;
   return html`${view.outcome && outcome(view.outcome, shown.language)} ${view.tasks.map((task) => taskSection(shown, task))} ${progress(view, shown.language)}
-  ${view.events.map((event) => eventSection(shown, event))} ${evidenceSection(shown)} ${messages(shown)} ${withdrawal(shown)}`;
+  ${view.events.map((event) => eventSection(shown, event))} ${evidenceSection(shown)} ${ownWords(shown)} ${messages(shown)} ${withdrawal(shown)}`;
 }
 
 const outcome = ({ text }: NonNullable<Follow['outcome']>, language: Language): Html =>
@@ -210,6 +210,24 @@ function messages({ links, link, language, followed }: Shown): Html {
           </ol>`
         : html`<p>${say(texts.nothingTold, language)}</p>`
     }
+  </section>`;
+}
+
+/** The customer's own words, for them alone. */
+function ownWords({ language, followed }: Shown): Html {
+  const { said } = followed.view;
+  if (said.length === 0) return html``;
+  return html`<section>
+    <h2>${say(texts.said, language)}</h2>
+    <ol class="told">
+      ${said.map(
+        ({ at, text }) =>
+          html`<li>
+            ${when(at, language)}
+            <p>${text}</p>
+          </li>`,
+      )}
+    </ol>
   </section>`;
 }
 

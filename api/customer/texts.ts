@@ -33,6 +33,7 @@ export const texts = {
   choose: { zh: '选择照片或视频', en: 'Choose photos or videos' },
   upload: { zh: '上传', en: 'Upload' },
   told: { zh: '我们的消息', en: 'What we told you' },
+  said: { zh: '您告诉我们的', en: 'What you told us' },
   thisPage: { zh: '本页面', en: 'this page' },
   nothingTold: { zh: '还没有消息。', en: 'No messages yet.' },
   withdraw: { zh: '撤回申请', en: 'Withdraw the request' },

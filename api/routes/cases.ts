@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { approvedOf, moneyOf } from '../../db/account.ts';
-import { findCase, idOf, listCases, openCase, type CaseRow, type Difference } from '../../db/cases.ts';
+import { findCase, idOf, listCases, openCase, type CaseRow } from '../../db/cases.ts';
 import { clocksOf } from '../../db/clocks.ts';
+import { evidenceOf } from '../../db/evidence.ts';
 import { namesOf, serves, type Person } from '../../db/people.ts';
 import { pinnedPolicy } from '../../db/policies.ts';
 import { inTransaction, type Sql } from '../../db/pool.ts';
@@ -23,10 +24,11 @@ import type { AppDeps } from '../deps.ts';
 import { caseDiagram, caseDiagramSchema } from '../diagram.ts';
 import { parted } from '../forms.ts';
 import { inLanguageOf, type Language } from '../language.ts';
+import { look, lookBody, masked, whoLooks } from '../looking.ts';
 import { page, paging } from '../paging.ts';
 import { Problem } from '../problems.ts';
 import { route, type Route } from '../route.ts';
-import { peopleIn, readerOf, standsText } from '../sentences.ts';
+import { erasedText, peopleIn, pick, readerOf, standsText } from '../sentences.ts';
 import {
   arrivalSchema,
   caseLink,
@@ -35,12 +37,19 @@ import {
   delivery,
   entrySchema,
   entryView,
+  erasedAt,
+  erasedAtSchema,
+  evidenceSchema,
+  evidenceView,
   pageOf,
   taskLink,
   taskSchema,
   taskView,
   textSchema,
+  wordsSchema,
+  wordsView,
 } from '../views.ts';
+import type { Words } from '../words.ts';
 import { processNamed, processParam } from './processes.ts';
 
 /** Temporal takes a workflow id of 1,000 characters, systems an idempotency key of 700: what is left of it is for the steps' paths. */
@@ -90,12 +99,19 @@ export function caseRoutes(deps: AppDeps, bringing: Bringing, acting: Acting, ba
     const declaration = processes.get(row.process)?.declaration;
     return {
       title: declaration?.title ?? { zh: row.process, en: row.process },
-      text: standsText(reader, row, open),
+      text: [standsText(reader, row, open), ...erasedText(reader, row.erased_at)].join(pick(reader, '；', '; ')),
       tasks: open.map((task) => taskView(task, deps)),
       clocks: clocks.map((clock) => clockView(clock, policyFor(policy, row.shop), instant(Date.now()), reader)),
       money: accountView(moved, approved, reader),
       diagram: declaration ? caseDiagram(declaration, row, stages, tasks, reader) : { nodes: [], edges: [] },
     };
+  }
+
+  /** Whether a case was opened with these words. Of an erased customer nobody knows any more. */
+  async function saysTheSame(sql: Sql, { id, erased_at: erasedAt }: CaseRow, words: Words | undefined): Promise<boolean> {
+    if (erasedAt !== null) return true;
+    const [said] = await open(sql, master, id, 'input');
+    return contentHash(said?.value ?? {}) === contentHash(words ?? {});
   }
 
   return [
@@ -117,7 +133,7 @@ export function caseRoutes(deps: AppDeps, bringing: Bringing, acting: Acting, ba
       run: async ({ params, body, person, language }) => {
         backlog.checkStart();
         const { declaration } = processNamed(processes, params.process);
-        const { kept, words, whole } = parted(declaration.input, body.input, 'input', language);
+        const { kept, words } = parted(declaration.input, body.input, 'input', language);
         const { shop } = declaration.subject(kept as never);
         if (!serves(person, shop)) throw new Problem('otherShop', { person: person.id, shop });
         if (idOf(declaration, kept).length > longestId)
@@ -125,13 +141,15 @@ export function caseRoutes(deps: AppDeps, bringing: Bringing, acting: Acting, ba
         await bringing.policyIsThere();
         const manifest = manifestOf(declaration, shop, policy, systems);
         const opened = await inTransaction(pool, async (tx) => {
-          const row = await openCase(tx, { declaration, input: kept, inputHash: contentHash(whole), manifest, starter: person.id });
+          const row = await openCase(tx, { declaration, input: kept, manifest, starter: person.id });
           if (row.status === 'new' && words)
             await seal(tx, master, { caseId: row.case.id, owner: ownerOf(row.case), path: 'input', value: words, by: person.id });
-          return row;
+          return row.status === 'same' && !(await saysTheSame(tx, row.case, words))
+            ? ({ status: 'conflict', id: row.case.id, differences: [{ path: 'free text', was: null, now: null }] } as const)
+            : row;
         });
         if (opened.status === 'conflict')
-          throw new Problem('caseConflict', { case: opened.id }, { members: { case: opened.id, differences: differing(opened.differences) } });
+          throw new Problem('caseConflict', { case: opened.id }, { members: { case: opened.id, differences: opened.differences } });
         const told = opened.case.started_at === null && opened.case.status === 'open' ? await bringing.start(opened.case) : 'delivered';
         const now = (await findCase(pool, opened.case.id)) ?? opened.case;
         return {
@@ -276,30 +294,43 @@ export function caseRoutes(deps: AppDeps, bringing: Bringing, acting: Acting, ba
       method: 'get',
       path: '/v1/cases/{id}/notes',
       tag: 'Cases',
-      summary: 'The words of a case: its notes, and what people wrote into forms',
-      description: 'They may hold personal data: who looked is logged.',
+      summary: 'What people wrote in a case, masked: its notes, and the words of forms',
+      description: 'Who needs the words themselves looks at the case (`POST /v1/cases/{id}/look`).',
       params: caseParam,
       replies: {
         200: {
           description: 'Oldest first',
-          schema: z.object({
-            items: z.array(
-              z.object({
-                path: z.string().describe('`input`, `task:<path>`, `event:<id>`, `note:<id>`, `withdraw`'),
-                by: z.string(),
-                at: z.iso.datetime(),
-                words: z.record(z.string(), z.unknown()).nullable().describe('By their place in the form; null once the customer was erased'),
-              }),
-            ),
-          }),
+          schema: z.object({ items: z.array(wordsSchema), erasedAt: erasedAtSchema }),
         },
       },
       problems: ['caseNotFound'],
-      run: async ({ params, person, log }) => {
+      run: async ({ params, person, language }) => {
         const row = await caseFor(pool, person, params.id);
-        const items = (await open(pool, master, row.id)).map(({ value, ...rest }) => ({ ...rest, words: value ?? null }));
-        log.info({ audit: 'wordsRead', case: row.id, person: person.id, count: items.length }, 'words read');
-        return { status: 200, body: { items } };
+        const items = (await open(pool, master, row.id)).map((said) => wordsView(said, (value) => masked(value, language)));
+        return { status: 200, body: { items, erasedAt: erasedAt(row) } };
+      },
+    }),
+    route({
+      id: 'lookAtCase',
+      method: 'post',
+      path: '/v1/cases/{id}/look',
+      tag: 'Privacy',
+      summary: 'What people wrote in a case, unmasked, and its files',
+      description: `${whoLooks} Each file is looked at by itself.`,
+      params: caseParam,
+      body: lookBody,
+      replies: {
+        200: {
+          description: 'What there is to read',
+          schema: z.object({ words: z.array(wordsSchema), evidence: z.array(evidenceSchema), erasedAt: erasedAtSchema }),
+        },
+      },
+      problems: ['caseNotFound', 'lookNotAllowed'],
+      run: async ({ params, body, person, log }) => {
+        const row = await caseFor(pool, person, params.id);
+        await look(deps, row, person, { what: 'words', why: body.why }, log);
+        const words = (await open(pool, master, row.id)).map((said) => wordsView(said, (value) => value));
+        return { status: 200, body: { words, evidence: (await evidenceOf(pool, row.id)).map(evidenceView), erasedAt: erasedAt(row) } };
       },
     }),
     route({
@@ -322,7 +353,3 @@ export function caseRoutes(deps: AppDeps, bringing: Bringing, acting: Acting, ba
     }),
   ];
 }
-
-/** Where two inputs differ; when they differ in nothing but words, which are not kept to compare, that is said. */
-const differing = (differences: readonly Difference[]): readonly Difference[] =>
-  differences.length > 0 ? differences : [{ path: 'free text', was: null, now: null }];

@@ -4,6 +4,7 @@ import { findCase } from '../../db/cases.ts';
 import { evidenceOf } from '../../db/evidence.ts';
 import { serves } from '../../db/people.ts';
 import type { AppDeps } from '../deps.ts';
+import { look, lookBody, whoLooks } from '../looking.ts';
 import { route, type Route } from '../route.ts';
 import type { Uploads } from '../uploads.ts';
 import { arrivalSchema, evidenceSchema, evidenceView } from '../views.ts';
@@ -22,7 +23,7 @@ export const uploadedSchema = z.object({
 });
 export const fileReply = { description: 'The file', schema: z.string().meta({ format: 'binary' }), type: 'application/octet-stream' } as const;
 
-export const evidenceRoutes = ({ pool, log }: AppDeps, uploads: Uploads): Route[] => [
+export const evidenceRoutes = ({ pool }: AppDeps, uploads: Uploads): Route[] => [
   route({
     id: 'addEvidence',
     method: 'post',
@@ -49,6 +50,7 @@ export const evidenceRoutes = ({ pool, log }: AppDeps, uploads: Uploads): Route[
     tag: 'Cases',
     summary: 'What was uploaded into a case, in the order it came',
     params: caseParam,
+    description: 'What was uploaded, by whom and when; who needs to see a file looks at it (`POST /v1/evidence/{evidence}/look`).',
     replies: { 200: { description: 'Files, without their bytes', schema: z.object({ items: z.array(evidenceSchema) }) } },
     problems: ['caseNotFound'],
     run: async ({ params, person }) => {
@@ -57,21 +59,23 @@ export const evidenceRoutes = ({ pool, log }: AppDeps, uploads: Uploads): Route[
     },
   }),
   route({
-    id: 'readEvidence',
-    method: 'get',
-    path: '/v1/evidence/{evidence}',
-    tag: 'Cases',
+    id: 'lookAtEvidence',
+    method: 'post',
+    path: '/v1/evidence/{evidence}/look',
+    tag: 'Privacy',
     summary: 'An uploaded photo or video',
-    description: 'Always to be saved, never shown as a page of ours. It may show people and homes: who looked is logged.',
+    description: `It may show people and homes. ${whoLooks} Always to be saved, never shown as a page of ours.`,
     params: z.object({ evidence: z.string().min(1).max(100) }),
+    body: lookBody,
     replies: { 200: fileReply },
-    problems: ['evidenceNotFound', 'evidenceErased'],
-    run: async ({ params, person }) => {
-      const { evidence, ...reply } = await uploads.give(params.evidence, async ({ caseId }) => {
+    problems: ['evidenceNotFound', 'evidenceErased', 'lookNotAllowed'],
+    run: async ({ params, body, person, log }) => {
+      const { evidence: _, ...reply } = await uploads.give(params.evidence, async ({ id, caseId }) => {
         const row = await findCase(pool, caseId);
-        return row !== undefined && serves(person, row.shop);
+        if (row === undefined || !serves(person, row.shop)) return false;
+        await look({ pool }, row, person, { what: 'evidence', evidence: id, why: body.why }, log);
+        return true;
       });
-      log.info({ audit: 'evidenceRead', evidence: evidence.id, case: evidence.caseId, person: person.id }, 'evidence read');
       return reply;
     },
   }),

@@ -54,15 +54,18 @@ describe('opening a case', () => {
     });
   });
 
-  test('words are sealed: no row holds them but the one that a key protects, and the desk can read them, which is logged', async () => {
+  test('words are sealed: no row holds them but the one that a key protects, and the desk can look at them, which is written down', async () => {
     const secret = `secret-${randomUUID()}`;
     const { body } = (await start(input({ note: secret }))) as { body: { case: { id: CaseId; input: object } } };
     expect(JSON.stringify(body)).not.toContain(secret);
     const { rows } = await kit.pool.query<{ text: string }>('select to_jsonb(c)::text as text from cases c where id = $1', [body.case.id]);
     expect(rows[0]?.text).not.toContain(secret);
-    const read = await kit.as('li').get(caseUrl(body.case.id, '/notes'));
-    expect(read.body).toEqual({ items: [{ path: 'input', by: 'platform', at: expect.any(String), words: { note: secret } }] });
-    expect(kit.logged.some((line) => line.includes('"audit":"wordsRead"') && line.includes('"person":"li"'))).toBe(true);
+    const said = { path: 'input', by: 'platform', at: expect.any(String) };
+    const listed = await kit.as('li').get(caseUrl(body.case.id, '/notes'));
+    expect(listed.body).toEqual({ items: [{ ...said, words: { note: `[text, ${secret.length} characters]` } }], erasedAt: null });
+    const read = await kit.as('li').post(caseUrl(body.case.id, '/look'), { why: 'enquiry' });
+    expect(read.body).toEqual({ words: [{ ...said, words: { note: secret } }], evidence: [], erasedAt: null });
+    expect(kit.logged.some((line) => line.includes('"audit":"looked"') && line.includes('"person":"li"'))).toBe(true);
     expect((await kit.as('platform').get(caseUrl(body.case.id, '/notes'))).status).toBe(403);
   });
 

@@ -128,7 +128,11 @@ describe('an exchange of goods that are out of stock', () => {
       ({ evidence } = z.looseObject({ evidence: z.array(z.string()) }).parse((await opened(of, 'review')).context));
       return evidence.length === 1;
     });
-    const seen = await fetch(`${stack.state().urls.api}/v1/evidence/${evidence[0]}`, { headers: { authorization: `Bearer ${tokens.get('li')}` } });
+    const seen = await fetch(`${stack.state().urls.api}/v1/evidence/${evidence[0]}/look`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${tokens.get('li')}`, 'content-type': 'application/json' },
+      body: '{"why":"task"}',
+    });
     expect((await seen.arrayBuffer()).byteLength).toBe(180_000);
 
     await decide(of, 'review', { decision: 'approve', reason: 'quality', remedy: 'exchange' });

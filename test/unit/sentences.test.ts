@@ -245,6 +245,11 @@ const said: readonly (readonly [row: TimelineFact, zh: string, en: string])[] = 
     'The case ended: CN¥128.00 refunded',
   ],
   [row('closed', { status: 'withdrawn', outcome: { result: 'withdrawn' } }), '案件结束：已撤回', 'The case ended: withdrawn'],
+  [
+    row('erased', { by: 'li', why: 'customerAsked' }),
+    '李雷删除了客户的文字和凭证：客户要求',
+    '李雷 erased what the customer wrote and sent: the customer asked for it',
+  ],
 ];
 
 describe('sentences', () => {
@@ -289,6 +294,7 @@ describe('sentences', () => {
       reopened: true,
       broken: true,
       closed: true,
+      erased: true,
     };
     expect(kinds).toEqual(all);
   });

@@ -1,7 +1,7 @@
 /** 退换货(+质检): what starts a return, who decides, what the world reports, and how it ends. */
 import { z } from 'zod';
 import { returnReasons } from '../../values/goods.ts';
-import { freeText, instantSchema, moneySchema, parcelSchema as parcel, unitsOnce } from '../../values/schemas.ts';
+import { freeText, instantSchema, moneySchema, parcelSchema as parcel, typedTrackingNo, unitsOnce } from '../../values/schemas.ts';
 import { defineProcess } from '../kit/declare.ts';
 
 const id = z.string().min(1).max(200);
@@ -153,7 +153,7 @@ export const returnExchange = defineProcess({
     evidenceAdded: { title: { zh: '补充凭证', en: 'Evidence added' }, payload: z.strictObject({ files: evidence.min(1) }), afterEnd: 'note' },
     ownCourier: {
       title: { zh: '客户自行寄回', en: 'Sent by a courier of the customer' },
-      payload: z.strictObject({ trackingNo: id, freight: moneySchema.optional().meta({ description: 'What the customer paid the courier' }) }),
+      payload: z.strictObject({ trackingNo: typedTrackingNo, freight: moneySchema.optional().meta({ description: 'What the customer paid the courier' }) }),
       early: true,
       byCustomer: ['parcel'],
       afterEnd: 'note',
