@@ -139,6 +139,11 @@ export const problems = {
     title: { zh: '没有此人', en: 'No such person' },
     detail: { zh: '没有登记“{person}”。', en: 'Nobody is registered as "{person}".' },
   },
+  customerNotFound: {
+    status: 404,
+    title: { zh: '没有此客户', en: 'No such customer' },
+    detail: { zh: '没有客户 {customer} 的案件。', en: 'There is no case of customer {customer}.' },
+  },
   methodNotAllowed: {
     status: 405,
     title: { zh: '不支持此方法', en: 'Method not allowed' },
@@ -155,11 +160,6 @@ export const problems = {
     detail: { zh: '此项已于 {at} 处理完毕，无需再操作。', en: 'It was answered or closed at {at}. Nothing is left to do.' },
   },
   taskClaimed: {
-  customerNotFound: {
-    status: 404,
-    title: { zh: '没有此客户', en: 'No such customer' },
-    detail: { zh: '没有客户 {customer} 的案件。', en: 'There is no case of customer {customer}.' },
-  },
     status: 409,
     title: { zh: '任务已被领取', en: 'The task is claimed' },
     detail: { zh: '“{by}”已领取此任务。请其释放，或请主管改派。', en: '"{by}" has claimed it. Ask them to release it, or a supervisor to reassign it.' },
@@ -211,6 +211,14 @@ export const problems = {
     title: { zh: '已有待审批的重做', en: 'A redo is waiting already' },
     detail: { zh: '{effect} 的重做正在等待审批：{task}。', en: 'A redo of {effect} waits for its approval: {task}.' },
   },
+  customerHasOpenCases: {
+    status: 409,
+    title: { zh: '客户还有未结束的案件', en: 'The customer has open cases' },
+    detail: {
+      zh: '请先办完或撤回这些案件（POST /v1/cases/…/withdraw），再删除客户 {customer} 的资料：{cases}。',
+      en: 'Finish or withdraw these first (POST /v1/cases/…/withdraw), then erase customer {customer}: {cases}.',
+    },
+  },
   tooManyLinks: {
     status: 409,
     title: { zh: '链接过多', en: 'Too many links' },
@@ -227,14 +235,6 @@ export const problems = {
   linkRevoked: {
     status: 410,
     title: { zh: '链接已停用', en: 'The link was withdrawn' },
-  customerHasOpenCases: {
-    status: 409,
-    title: { zh: '客户还有未结束的案件', en: 'The customer has open cases' },
-    detail: {
-      zh: '请先办完或撤回这些案件（POST /v1/cases/…/withdraw），再删除客户 {customer} 的资料：{cases}。',
-      en: 'Finish or withdraw these first (POST /v1/cases/…/withdraw), then erase customer {customer}: {cases}.',
-    },
-  },
     detail: { zh: '此链接已被客服停用。请联系客服获取新的链接。', en: 'Our service has withdrawn this link. Ask them for a new one.' },
   },
   evidenceErased: {
