@@ -34,6 +34,8 @@ export interface RunOptions {
   readonly allOpenFirst?: boolean;
   /** What goes wrong meanwhile. */
   readonly disturb?: Disturb;
+  /** Nothing has moved for so long: what has not ended by then is stuck. */
+  readonly stillMs?: number;
 }
 
 /** Disturbs the cases while they run, until the signal; when it returns, nothing of what it did is left. */
@@ -75,8 +77,8 @@ const staff: readonly (readonly [Role, number])[] = [
 ];
 /** The longest window of the demo policy is under a minute: longer ones make a demo of days. */
 const longestWindowMs = 10 * 60_000;
-/** Nothing has moved for this long: longer than any window and any restart. What has not ended by then is stuck. */
-const stillMs = 180_000;
+/** Longer than any window and any restart. */
+const usualStillMs = 180_000;
 
 /** A run that has ended, with all that there is to say about it. */
 export interface Played {
@@ -254,8 +256,8 @@ async function runCases(scene: Scene, stack: StackState, options: RunOptions, pr
   });
   while (!around.signal.aborted) {
     count();
-    if (Date.now() - moved > stillMs) {
-      scene.trouble(`Nothing has moved for ${stillMs / 1000} s; ${running.size} cases wait.`);
+    if (Date.now() - moved > (options.stillMs ?? usualStillMs)) {
+      scene.trouble(`Nothing has moved for ${Math.round((Date.now() - moved) / 1000)} s; ${running.size} cases wait.`);
       stop.abort();
     }
     await nap(250, around.signal);

@@ -16,7 +16,7 @@ import type { StackState } from '../stack/state.ts';
 import { disturbing } from './disturb.ts';
 import { inTime, unpause } from './inject.ts';
 import { verdictLine } from './judge.ts';
-import { allKinds, kinds as kindsOfFaults, planFaults, type Kind } from './plan.ts';
+import { allKinds, kinds as kindsOfFaults, planFaults, type Kind, type Planned } from './plan.ts';
 import { probe } from './probe.ts';
 import { openWays, routesOf, waysOf } from './ways.ts';
 
@@ -35,6 +35,12 @@ export interface FaultOptions {
   readonly process?: ProcessOption | undefined;
   /** The checkout whose stack is started; this one unless given. */
   readonly root?: string;
+  /** What goes wrong, instead of what the seed draws; how long the engine takes to work again is then not measured. */
+  readonly plan?: readonly Planned[];
+  /** What the cases are, instead of the returns of drawn orders. */
+  readonly prepare?: Prepare;
+  /** Nothing has moved for so long: what has not ended by then is stuck. */
+  readonly stillMs?: number;
 }
 
 export interface Outcome {
@@ -79,19 +85,20 @@ export async function runFaults(options: FaultOptions, { progress, journal: file
     const journal = new Journal(file);
     const throughout = (system: string): object => (systemsThatCall.some((one) => one === system) ? faultsThroughout(seed) : {});
     await calm(folder, stack, journal, ways.clock, signal);
-    const plan = planFaults(seed, options, kinds);
+    const plan = options.plan ?? planFaults(seed, options, kinds);
     const { prepared, rows, reported } = await playRun(
-      ofProcess(only, seed, cases),
+      options.prepare ?? ofProcess(only, seed, cases),
       {
         folder,
         seed,
         concurrency,
         own: true,
+        ...(options.stillMs === undefined ? {} : { stillMs: options.stillMs }),
         disturb: disturbing(
           folder,
           plan,
           { proxies, clock: ways.clock === undefined ? noFaketime : { file: ways.clock }, throughout },
-          ({ scene }: Around, name) => probe(scene, `faults-${seed}-${name}`, signal),
+          options.plan === undefined ? ({ scene }: Around, name) => probe(scene, `faults-${seed}-${name}`, signal) : undefined,
         ),
       },
       stack,
