@@ -45,7 +45,7 @@ const jwkSchema = z.discriminatedUnion('kty', [
 const setSchema = z.object({ keys: z.array(jwkSchema).min(1) });
 
 /** The public keys in a text. Throws an Error when it holds none. */
-function publicKeys(text: string): JSONWebKeySet {
+export function publicKeys(text: string): JSONWebKeySet {
   try {
     const json: unknown = text.trimStart().startsWith('{') ? JSON.parse(text) : createPublicKey(text).export({ format: 'jwk' });
     const { keys } = setSchema.parse(typeof json === 'object' && json !== null && 'keys' in json ? json : { keys: [json] });

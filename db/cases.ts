@@ -1,6 +1,6 @@
 /** Case rows: what was asked for, and the projection of where it stands. */
 import { caseId, type CaseId } from '../values/ids.ts';
-import type { Instant } from '../values/instant.ts';
+import { instant, type Instant } from '../values/instant.ts';
 import { contentHash } from '../values/hash.ts';
 import type { ProcessDeclaration } from '../workflows/kit/declare.ts';
 import type { Manifest } from '../workflows/kit/protocol.ts';
@@ -193,4 +193,22 @@ export async function listCases(
     ],
   );
   return rows;
+}
+
+/**
+ * Cases that were opened before a moment and go on, or have ended since another: their histories may hold what was sealed before. A broken one may be reset,
+ * and then goes on with what its history holds.
+ */
+export async function casesOpenedBefore(
+  sql: Sql,
+  opened: Instant,
+  endedSince: Instant,
+): Promise<{ readonly open: number; readonly ended: number; readonly lastEnd: Instant | undefined }> {
+  const { rows } = await sql.query<{ open: number; ended: number; last_end: Date | null }>(
+    `select count(*) filter (where goes_on)::int as open, count(*) filter (where not goes_on)::int as ended, max(closed_at) as last_end
+     from (select closed_at, status in ('open', 'broken') as goes_on from cases where opened_at < $1) c where goes_on or closed_at > $2`,
+    [opened, endedSince],
+  );
+  const [row] = rows;
+  return { open: row?.open ?? 0, ended: row?.ended ?? 0, lastEnd: row?.last_end ? instant(row.last_end) : undefined };
 }

@@ -4,9 +4,8 @@ import { existsSync } from 'node:fs';
 import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { calculateJwkThumbprint, exportJWK, exportPKCS8, generateKeyPair } from 'jose';
+import { newRing, printKeys } from '../../keys/ring.ts';
 import { isSystemError } from './system-error.ts';
-
-const key = (): string => randomBytes(32).toString('base64');
 
 /** Writes a file whole or not at all, and only when it is not there. */
 async function writeOnce(file: string, text: string): Promise<void> {
@@ -40,11 +39,11 @@ export async function ensureSecrets(dataFolder: string, systems: readonly string
   const folder = join(dataFolder, 'secrets');
   await mkdir(folder, { recursive: true, mode: 0o700 });
   if (holdsData) refuseLost(folder, sealing);
-  await writeOnce(join(folder, 'codec.key'), `1:${key()}\n`);
-  await writeOnce(join(folder, 'personal.key'), `${key()}\n`);
+  await writeOnce(join(folder, 'codec.key'), printKeys(newRing()));
+  await writeOnce(join(folder, 'personal.key'), printKeys(newRing()));
   // Links that are out open nothing once it is lost; new ones do.
-  await writeOnce(join(folder, 'link.key'), `${key()}\n`);
-  for (const system of systems) await writeOnce(join(folder, `webhook-${system}.secret`), `whsec_${key()}\n`);
+  await writeOnce(join(folder, 'link.key'), printKeys(newRing()));
+  for (const system of systems) await writeOnce(join(folder, `webhook-${system}.secret`), `whsec_${randomBytes(32).toString('base64')}\n`);
   const [privateFile, publicFile] = [join(folder, 'jwt-private.pem'), join(folder, 'jwt-public.jwk.json')];
   if (!existsSync(privateFile) || !existsSync(publicFile)) {
     // A pair: half of one is of no use, and tokens of the old one were short-lived.
