@@ -9,7 +9,7 @@ export const counted = {
   repair: 'open repair tasks, by system',
   task: 'open tasks, by role',
   open: 'open cases, by process',
-  broken: 'broken cases, by process',
+  broken: 'broken cases that nobody has given up, by process',
   failed: 'cases that failed within a day, by process',
   queued: 'messages that wait to be sent',
   unsent: 'messages of the last day that nobody could be sent, by recipient',
@@ -50,7 +50,7 @@ const statement = `
   union all select 'repair', coalesce(context->>'system', 'engine'), count(*)::int, ${age('opened_at')} from tasks where status = 'open' and name = 'repair' group by 2
   union all select 'task', role, count(*)::int, ${age('opened_at')} from tasks where status = 'open' group by role
   union all select 'open', process, count(*)::int, null from cases where status = 'open' group by process
-  union all select 'broken', process, count(*)::int, ${age('closed_at')} from cases where status = 'broken' group by process
+  union all select 'broken', process, count(*)::int, ${age('closed_at')} from cases where status = 'broken' and outcome is null group by process
   union all select 'failed', process, count(*)::int, ${age('closed_at')} from cases where status = 'failed' and closed_at > now() - interval '1 day' group by process
   union all select 'queued', '', count(*)::int, ${age('queued_at')} from messages where status = 'queued' and bundle is null
   union all select 'unsent', recipient, count(*)::int, ${age('queued_at')}

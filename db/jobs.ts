@@ -1,6 +1,6 @@
 /** Jobs written by the transaction that needs them: run once it has committed, by the worker (graphile-worker). */
 import type { Instant } from '../values/instant.ts';
-import { writeLast, type Sql } from './pool.ts';
+import { writeLast, type Pool, type Sql } from './pool.ts';
 
 /** Every kind of job and its payload: ids only, since payloads are plain text in the database. */
 export interface Jobs {
@@ -58,4 +58,46 @@ export async function unlockJobs(sql: Sql, afterMs: number): Promise<number> {
   const dead = rows[0]?.dead ?? [];
   if (dead.length > 0) await sql.query('select graphile_worker.force_unlock_workers($1)', [dead]);
   return dead.length;
+}
+
+export interface FailingJob {
+  readonly kind: string;
+  /** The message or the clock, as its key names it. */
+  readonly about: string;
+  readonly attempts: number;
+  /** Nobody tries it any more. */
+  readonly dead: boolean;
+  readonly error: string;
+}
+
+/** Jobs that have failed, those that nobody tries any more first, and how many there are beyond `most`. Served by index kefu_jobs_tried. */
+export async function failingJobs(sql: Sql, most: number): Promise<{ readonly jobs: readonly FailingJob[]; readonly more: number }> {
+  const { rows } = await sql.query<FailingJob & { readonly all: number }>(
+    `select t.identifier as kind, j.key as about, j.attempts::int, j.attempts >= j.max_attempts as dead,
+       left(split_part(coalesce(j.last_error, ''), E'\\n', 1), 200) as error, count(*) over ()::int as all
+     from graphile_worker._private_jobs j join graphile_worker._private_tasks t on t.id = j.task_id
+     where j.attempts > 0 and j.locked_at is null and j.key is not null order by dead desc, j.id limit $1`,
+    [most],
+  );
+  return { jobs: rows, more: (rows[0]?.all ?? 0) - rows.length };
+}
+
+/**
+ * What has failed is tried again from its first try, and a clock that runs and whose job is gone gets one: an operator's word that what hindered them is mended.
+ * A job that runs at this moment is left alone.
+ */
+export async function retryJobs(pool: Pool): Promise<{ readonly retried: number; readonly revived: number }> {
+  const retried = await pool.query(
+    `select from graphile_worker.reschedule_jobs((select array_agg(id) from graphile_worker._private_jobs where attempts > 0 and locked_at is null and key is not null),
+       run_at => now(), attempts => 0)`,
+  );
+  const clock: keyof Jobs = 'clock-due';
+  const revived = await pool.query(
+    `with lost as (
+       select k.case_id, k.clock, k.next_point from clocks k join cases c on c.id = k.case_id and c.status = 'open'
+       where k.next_point is not null and not exists (select 1 from graphile_worker._private_jobs j where j.key = 'clock:' || k.case_id || ':' || k.clock))
+     select from (select array_agg(${jobSpec(`'${clock}'`, `json_build_object('caseId', case_id, 'clock', clock)`, `'clock:' || case_id || ':' || clock`, 'next_point')}) as jobs
+       from lost) l cross join lateral graphile_worker.add_jobs(l.jobs) where l.jobs is not null`,
+  );
+  return { retried: retried.rowCount ?? 0, revived: revived.rowCount ?? 0 };
 }

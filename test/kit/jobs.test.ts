@@ -1,7 +1,7 @@
 /** Jobs whose worker was killed with them. */
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { runOnce } from 'graphile-worker';
-import { addJob, unlockJobs } from '../../db/jobs.ts';
+import { addJob, failingJobs, retryJobs, unlockJobs } from '../../db/jobs.ts';
 import { connectPool, type Pool } from '../../db/pool.ts';
 import { freshDatabase } from '../stack/env.ts';
 
@@ -38,4 +38,32 @@ test('a job that a worker died with runs once its time is over, and one that is 
   expect(await unlockJobs(pool, 30_000)).toBe(1);
   expect(await ran()).toEqual(['m1']);
   expect(await unlockJobs(pool, 30_000)).toBe(0);
+});
+
+test('an operator sees which jobs fail and why, and gives them another try; a clock whose job is gone gets one', async () => {
+  await pool.query('delete from graphile_worker._private_jobs');
+  await addJob(pool, 'send-message', 'message:dead', { id: 'dead' });
+  await addJob(pool, 'send-message', 'message:again', { id: 'again' });
+  await addJob(pool, 'send-message', 'message:new', { id: 'new' });
+  const failed = (key: string, attempts: number) =>
+    pool.query(
+      `update graphile_worker._private_jobs set attempts = $2, last_error = E'no channel\n  at send', run_at = now() + interval '1 hour' where key = $1`,
+      [key, attempts],
+    );
+  await failed('message:dead', 25);
+  await failed('message:again', 2);
+  const dead = { kind: 'send-message', about: 'message:dead', attempts: 25, dead: true, error: 'no channel' };
+  expect(await failingJobs(pool, 1)).toMatchObject({ jobs: [dead], more: 1 });
+  expect(await ran()).toEqual(['new']);
+
+  await pool.query(`insert into cases (id, process, shop, input, input_hash, manifest, starter) values ('c', 'p', 's', '{}', 'x', '{}', 'u')`);
+  await pool.query(
+    `insert into clocks (case_id, clock, name, policy_clock, status, next_point, state) values ('c', 'handle', 'handle', 'T10', 'running', now(), '{}')`,
+  );
+  expect(await retryJobs(pool)).toEqual({ retried: 2, revived: 1 });
+  expect(await failingJobs(pool, 1)).toEqual({ jobs: [], more: 0 });
+  const { rows } = await pool.query('select key, payload from graphile_worker._private_jobs where key like $1', ['clock:%']);
+  expect(rows).toEqual([{ key: 'clock:c:handle', payload: { caseId: 'c', clock: 'handle' } }]);
+  await pool.query(`delete from graphile_worker._private_jobs where key like 'clock:%'`);
+  expect((await ran()).toSorted()).toEqual(['again', 'dead']);
 });
