@@ -4,6 +4,7 @@ import { NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { pino } from 'pino';
 import { collectDefaultMetrics, register } from 'prom-client';
 import { createActivities } from '../activities/index.ts';
+import { jobHandlers } from '../activities/jobs.ts';
 import { poolGauges } from '../db/metrics.ts';
 import { publishPolicy } from '../db/policies.ts';
 import { connectPool } from '../db/pool.ts';
@@ -52,7 +53,7 @@ const worker = await Worker.create({
   // Running activities finish before the process ends; the supervisor kills it after 10 s.
   shutdownGraceTime: '5s',
 });
-const jobs = await startJobs(engine, config.DATABASE_URL);
+const jobs = await startJobs(engine, config.DATABASE_URL, jobHandlers(engine));
 const sweeping = startSweeping(engine);
 const metrics =
   sdk === undefined || config.METRICS_PORT === undefined

@@ -1,4 +1,5 @@
 /** How each kind of fault is done to a stack, and undone. */
+import { setMaxListeners } from 'node:events';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -166,6 +167,7 @@ async function exhaust({ folder }: Injecting, signal: AbortSignal): Promise<Lift
   const connectionString = readStack(folder).settings['DATABASE_URL'] ?? '';
   const held = new Set<pg.Client>();
   const enough = new AbortController();
+  setMaxListeners(0, enough.signal);
   let refused = false;
   const grab = async (): Promise<void> => {
     while (!enough.signal.aborted) {

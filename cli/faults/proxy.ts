@@ -39,6 +39,8 @@ class Way {
   /** What is under way, and when it may arrive. */
   readonly #held: { readonly bytes: Buffer; readonly due: number }[] = [];
   #heldBytes = 0;
+  /** When a slow line has taken all that it was given. */
+  #sentBy = 0;
   #ended = false;
   #timer: NodeJS.Timeout | undefined;
 
@@ -58,9 +60,8 @@ class Way {
 
   #take(bytes: Buffer): void {
     const { slow } = this.#conditions;
-    const now = Date.now();
-    const before = Math.max(now, this.#held.at(-1)?.due ?? 0);
-    this.#held.push({ bytes, due: slow === undefined ? 0 : Math.max(now + slow.ms, before + (bytes.length / slow.bytesPerSecond) * 1000) });
+    if (slow !== undefined) this.#sentBy = Math.max(Date.now(), this.#sentBy) + (bytes.length / slow.bytesPerSecond) * 1000;
+    this.#held.push({ bytes, due: slow === undefined ? 0 : this.#sentBy + slow.ms });
     this.#heldBytes += bytes.length;
     if (this.#heldBytes > mostHeld) this.#from.pause();
     this.flow();

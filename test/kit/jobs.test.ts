@@ -1,9 +1,13 @@
-/** Jobs whose worker was killed with them. */
+/** Jobs whose worker was killed with them, or could not give them back. */
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { runOnce } from 'graphile-worker';
+import { pino } from 'pino';
+import { proxyTo } from '../../cli/faults/proxy.ts';
 import { addJob, failingJobs, retryJobs, unlockJobs } from '../../db/jobs.ts';
 import { connectPool, type Pool } from '../../db/pool.ts';
+import { startJobs } from '../../worker/jobs.ts';
 import { freshDatabase } from '../stack/env.ts';
+import { until } from '../stack/until.ts';
 
 let url: string;
 let pool: Pool;
@@ -38,6 +42,41 @@ test('a job that a worker died with runs once its time is over, and one that is 
   expect(await unlockJobs(pool, 30_000)).toBe(1);
   expect(await ran()).toEqual(['m1']);
   expect(await unlockJobs(pool, 30_000)).toBe(0);
+});
+
+test('jobs are run again after Postgres went away under every worker at the moment when it was to give its job back', async () => {
+  const direct = new URL(url);
+  const proxy = await proxyTo(direct.hostname, Number(direct.port));
+  const begun = new Set<string>();
+  const done = new Set<string>();
+  let goOn = (): void => undefined;
+  const gate = new Promise<void>((resolve) => {
+    goOn = resolve;
+  });
+  const through = Object.assign(new URL(url), { hostname: '127.0.0.1', port: String(proxy.port) }).href;
+  const jobs = await startJobs({ pool, log: pino({ level: 'silent' }) }, through, {
+    'send-message': async (payload) => {
+      const { id } = payload as { id: string };
+      begun.add(id);
+      if (id !== 'after') await gate;
+      done.add(id);
+    },
+  });
+  try {
+    // As many as there are workers.
+    const ids = ['w1', 'w2', 'w3', 'w4'];
+    for (const id of ids) await addJob(pool, 'send-message', `message:${id}`, { id });
+    await until('every worker has a job', () => ids.every((id) => begun.has(id)));
+    await proxy.refuse();
+    goOn();
+    await until('they are done', () => ids.every((id) => done.has(id)));
+    await proxy.restore();
+    await addJob(pool, 'send-message', 'message:after', { id: 'after' });
+    await until('the next job is done', () => done.has('after'), 40_000);
+  } finally {
+    await jobs.stop();
+    await proxy.close();
+  }
 });
 
 test('an operator sees which jobs fail and why, and gives them another try; a clock whose job is gone gets one', async () => {

@@ -4,6 +4,7 @@ import { clockState, declareClock } from '../../activities/clock.ts';
 import { policyOf } from '../../activities/context.ts';
 import { notificationsSandbox } from '../../systems/notifications/sandbox.ts';
 import { instant, plus } from '../../values/instant.ts';
+import { jobHandlers } from '../../activities/jobs.ts';
 import { startJobs } from '../../worker/jobs.ts';
 import { startKit, type Kit, type Surroundings } from '../kit/harness.ts';
 import { surroundings } from '../kit/surroundings.ts';
@@ -64,7 +65,7 @@ test('CL10: are told in groups when the worker is back: every clock is told, nob
   say(`${many} clocks are due`);
 
   const began = Date.now();
-  const jobs = await startJobs(kit.engine, around.databaseUrl);
+  const jobs = await startJobs(kit.engine, around.databaseUrl, jobHandlers(kit.engine));
   const count = async (sql: string) => (await kit.rows<{ n: number }>(`select count(*)::int as n from ${sql}`))[0]?.n ?? 0;
   try {
     for (let told = 0, sent = 0; told < many || sent < many;) {
