@@ -1,6 +1,6 @@
 /** `npm run build [-- --out FOLDER]`: everything that runs without TypeScript, in `dist/` or FOLDER: the modules, the files they read, and the workflow bundle. */
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, readdirSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { extname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
@@ -27,4 +27,6 @@ for (const room of roomsWithFiles) {
     cpSync(file, file.replace(root, dist));
   }
 }
+// Elsewhere it finds the dependencies no longer by itself.
+if (dist !== join(root, 'dist')) symlinkSync(join(root, 'node_modules'), join(dist, 'node_modules'));
 run(join(dist, 'worker/bundle.js'));

@@ -197,8 +197,10 @@ export class Supervisor {
     });
     // Whoever stops everything while we wait for the end is told by the line below.
     back.catch(() => undefined);
+    // Of this run: the next one may have begun by the time that we look again.
+    const { ended } = child;
     await child.end(graceMs);
-    const [how, endedMs] = [await child.ended, Date.now() - began];
+    const [how, endedMs] = [await ended, Date.now() - began];
     await back;
     return { how, endedMs, readyMs: Date.now() - began };
   }

@@ -97,6 +97,20 @@ function commonRoutes({ sandbox, faults }: HttpOptions): Route[] {
         return { webhooks: rows };
       },
     }),
+    route({
+      method: 'post',
+      path: 'webhooks/resend',
+      title: 'Send again what was taken since then: for who has restored a back-up',
+      body: z.object({ since: z.iso.datetime({ offset: true }) }),
+      result: z.object({ webhooks: z.int() }),
+      run: async ({ body }, { sql }) => {
+        const { rowCount } = await sql.query(
+          `update sandbox.webhooks set delivered_at = null, next_at = clock_timestamp() where system = $1 and delivered_at >= $2`,
+          [system, body.since],
+        );
+        return { webhooks: rowCount ?? 0 };
+      },
+    }),
     route({ method: 'get', path: 'faults', title: 'The faults that are switched on', result: faultsSchema, run: () => Promise.resolve(faults.settings) }),
     route({
       method: 'put',

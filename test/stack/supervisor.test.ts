@@ -113,6 +113,38 @@ describe('the first start', () => {
   });
 });
 
+describe('a restart on purpose', () => {
+  const endsWhenAsked = `${idles} process.on('SIGTERM', () => setTimeout(() => process.exit(0), 200));`;
+
+  test('ends the process in its own time and returns when its successor is ready, without a word of a failure', async () => {
+    const supervisor = supervise();
+    await supervisor.start(program('worker', endsWhenAsked));
+    const first = pidOf('worker');
+    const { how, endedMs, readyMs } = await supervisor.restart('worker', 10_000);
+    expect(how).toBe('exit code 0');
+    expect(endedMs).toBeGreaterThanOrEqual(200);
+    expect(readyMs).toBeGreaterThan(endedMs);
+    expect(pidOf('worker')).not.toBe(first);
+    expect(said).toEqual([]);
+    // And again: the one before has left nothing behind.
+    expect((await supervisor.restart('worker', 10_000)).how).toBe('exit code 0');
+  });
+
+  test('kills who does not end, and says how it ended', async () => {
+    const supervisor = supervise();
+    await supervisor.start(program('worker', `${idles} process.on('SIGTERM', () => {});`));
+    expect((await supervisor.restart('worker', 300)).how).toBe('SIGKILL');
+  });
+
+  test('is refused for what does not run, and given up when everything is stopped', async () => {
+    const supervisor = supervise();
+    await expect(supervisor.restart('nobody', 1000)).rejects.toThrow('nobody does not run');
+    await supervisor.start(program('worker', endsWhenAsked));
+    const restart = supervisor.restart('worker', 10_000);
+    await Promise.all([expect(restart).rejects.toThrow('everything is being stopped'), supervisor.stop()]);
+  });
+});
+
 describe('a stop', () => {
   const notes = (name: string, file: string): string =>
     `process.on('SIGTERM', () => { require('node:fs').appendFileSync('${file}', '${name} '); process.exit(0); }); ${idles}`;

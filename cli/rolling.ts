@@ -1,0 +1,359 @@
+/** `npm run rolling`: the engine as in production on one machine, its processes restarted one after the other under load; or lost, and restored from a back-up. */
+import { execFile } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs, promisify } from 'node:util';
+import { z } from 'zod';
+import { nap } from './demo/actors.ts';
+import { Caller, type Attempt } from './demo/calls.ts';
+import { Journal } from './demo/journal.ts';
+import { Progress } from './demo/progress.ts';
+import { table } from './demo/report.ts';
+import { returns } from './demo/returns.ts';
+import { runDemo, type Around, type RunOptions } from './demo/run.ts';
+import { backUp, backUpFiles, restore } from './rolling/backup.ts';
+import { checkReplays } from './rolling/check.ts';
+import { secretsOf, startCluster, startWorld, type Cluster, type ClusterOptions } from './rolling/cluster.ts';
+import { refTo } from './stack/processes.ts';
+import { cleanUp } from './stack/state.ts';
+import { systems as systemContracts } from '../systems/index.ts';
+
+const root = resolve(import.meta.dirname, '..');
+
+export const help = `npm run rolling -- [options]
+
+Builds the engine and runs it as in production, without containers: the full Temporal server and all tables on one Postgres, two workers, two APIs behind
+one address, the outside systems with a Postgres of their own. Opens all cases, then restarts every worker and API and the Temporal server, one after the
+other, by SIGTERM, while people, customers and systems act over HTTP and try again what was not answered. It ends with an audit of every ledger:
+  N cases, M open, R restarts, Q requests: 0 unanswered, 0 non-determinism errors, 0 lost, 0 doubled, …      (exit code 1 when a number is not 0)
+
+  --restore          instead of restarts: a back-up of Postgres while the cases run, then all of it is lost, and restored from the back-up, in which what
+                     happened since is missing. The outside systems have not forgotten it.
+  --cases N          how many cases, all open at once                             (500; with --restore 60)
+  --seed N           draws the orders and what each case does                     (1)
+  --rounds N         how many times every process is restarted                    (1)
+  --data FOLDER      where everything is kept; emptied first                      (.data/rolling-SEED)
+  --help             this text
+
+The first time, Temporal's server is built with Go: about 5 minutes on two cores.`;
+
+const whole = (least: number, most: number, flag: string) =>
+  z.coerce
+    .number({ error: `--${flag} is a number` })
+    .int(`--${flag} is a whole number`)
+    .min(least, `--${flag} is at least ${least}`)
+    .max(most, `--${flag} is at most ${most}`);
+
+const optionsSchema = z.object({
+  restore: z.boolean().default(false),
+  cases: whole(1, 5000, 'cases').optional(),
+  seed: whole(0, 2 ** 31, 'seed').default(1),
+  rounds: whole(1, 20, 'rounds').default(1),
+  data: z.string().optional(),
+});
+type Options = z.output<typeof optionsSchema>;
+const usual = { rolling: 500, restore: 60 } as const;
+
+/** As `terminationGracePeriodSeconds` of the deployments: who takes longer is killed. */
+const graceMs = 30_000;
+/** Between two restarts, as `minReadySeconds`: who has just come gets its share of the work before the next one goes. */
+const settleMs = 3000;
+/** So long the cases go on after the back-up was taken: decisions, effects and webhooks that it does not have. */
+const lostMs = 15_000;
+const policyFile = join(root, 'policies/demo.yaml');
+
+/** Reads the command line; throws an Error that says what does not fit. */
+export function readArguments(argv: readonly string[]): Options | 'help' {
+  const text = { type: 'string' } as const;
+  const flag = { type: 'boolean' } as const;
+  const { values } = parseArgs({ args: [...argv], options: { restore: flag, cases: text, seed: text, rounds: text, data: text, help: flag } });
+  const { help: asked, ...given } = values;
+  if (asked) return 'help';
+  const parsed = optionsSchema.safeParse(given);
+  if (!parsed.success) throw new Error(parsed.error.issues.map((issue) => issue.message).join('\n'));
+  return parsed.data;
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const options = readArguments(argv);
+  if (options === 'help') {
+    console.log(help);
+    return 0;
+  }
+  const folder = resolve(options.data ?? `.data/rolling-${options.seed}`);
+  const stopping = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(name, () => {
+      if (stopping.signal.aborted) process.exit(1);
+      stopping.abort(new Error('Interrupted.'));
+    });
+  }
+  const say = (line: string): void => console.log(line);
+  await makeEmpty(folder, say);
+  const release = join(folder, 'release');
+  say('Building.');
+  await promisify(execFile)(process.execPath, ['--import', 'tsx', join(root, 'deploy/build.ts'), '--out', release], { cwd: root });
+
+  const common = { release, env: process.env, say, signal: stopping.signal };
+  const home = join(folder, 'cluster');
+  const world = await startWorld({ ...common, folder: join(folder, 'world'), secrets: await secretsOf(home) });
+  try {
+    const clusterOptions = { ...common, folder: home, world, policyFile, workers: 2, apis: 2 };
+    const { lines, ok } = options.restore ? await loseAndRestore(options, folder, clusterOptions) : await rollOut(options, folder, clusterOptions);
+    for (const line of lines) console.log(line);
+    return ok ? 0 : 1;
+  } finally {
+    await world.stop();
+  }
+}
+
+/** Ends what a run that was killed has left there, and deletes its files. */
+async function makeEmpty(folder: string, say: (line: string) => void): Promise<void> {
+  if (existsSync(folder) && !existsSync(join(folder, 'cluster'))) throw new Error(`${folder} is not of an earlier run: choose another --data.`);
+  for (const part of ['cluster', 'restored', 'world']) await cleanUp(join(folder, part), say);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(join(folder, 'cluster'), { recursive: true });
+}
+
+function startProgress(folder: string, cases: number): Progress {
+  const self = refTo(process.pid);
+  if (self === undefined) throw new Error('This process cannot be told from others: is /proc mounted?');
+  const first = {
+    options: {},
+    own: true,
+    process: self,
+    startedAt: new Date().toISOString(),
+    phase: 'stack',
+    cases,
+    started: 0,
+    waiting: 0,
+    ended: 0,
+  } as const;
+  return new Progress(join(folder, 'progress.json'), { ...first, kills: 0, killsWanted: 0, faults: 0, faultsWanted: 0 });
+}
+
+/** What a run of cases needs besides its own; all are open at once, and the stack is ours. */
+const runOptions = ({ seed }: Options, cases: number, folder: string, tally: Tally): RunOptions => ({
+  folder,
+  seed,
+  concurrency: cases,
+  own: true,
+  allOpenFirst: true,
+  watch: tally.watch,
+});
+/** What callers have lived through, all together. */
+class Tally {
+  calls = 0;
+  /** Requests that were made again: somebody was away, or too busy. */
+  again = 0;
+  /** Calls that were not answered in all the time that patience lasts. */
+  unanswered = 0;
+  longestMs = 0;
+  readonly watch = ({ status, again, sinceMs }: Attempt): void => {
+    if (again) {
+      this.again += 1;
+      return;
+    }
+    this.calls += 1;
+    if (status === undefined || status >= 500 || status === 429) this.unanswered += 1;
+    else this.longestMs = Math.max(this.longestMs, sinceMs);
+  };
+}
+const open = ({ scene, done }: Around): number => 2 * scene.journal.started.size - Math.round(2 * done() * scene.plans.size);
+const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
+/** What the audit's line says after its colon: numbers that must all be 0. */
+const found = (auditLine: string): string => auditLine.slice(auditLine.indexOf(':') + 2);
+const clean = (numbers: string): boolean => [...numbers.matchAll(/\d+/g)].every(([n]) => n === '0');
+
+/** What all runs end with. */
+async function conclude(
+  head: string,
+  restarts: readonly (readonly string[])[],
+  lines: readonly string[],
+  tally: Tally,
+  cluster: Cluster,
+  logs: readonly string[],
+): Promise<{ lines: readonly string[]; ok: boolean }> {
+  const replays = await checkReplays(cluster.temporalAddress, cluster.state.settings['DATABASE_URL'] ?? '', logs);
+  const numbers = `${tally.unanswered} unanswered, ${replays.nonDeterminism} non-determinism errors, ${found(lines.at(-1) ?? '')}`;
+  return {
+    lines: [
+      ...lines.slice(0, -2),
+      '',
+      'Restarts',
+      ...table(restarts),
+      '',
+      'Requests of people and upstream',
+      ...table([
+        ['all', String(tally.calls)],
+        ['requests that were made again', String(tally.again)],
+        ['never answered', String(tally.unanswered)],
+        ['longest until an answer', seconds(tally.longestMs)],
+      ]),
+      '',
+      'Histories',
+      ...table([
+        ['workflows', String(replays.workflows)],
+        ['events', String(replays.events)],
+        ['non-determinism errors', String(replays.nonDeterminism)],
+        ...[...replays.failed].map(([cause, count]) => [`failed workflow tasks: ${cause}`, String(count)]),
+      ]),
+      '',
+      `${head}, ${tally.calls} requests: ${numbers}`,
+    ],
+    ok: clean(numbers),
+  };
+}
+
+async function rollOut(options: Options, folder: string, clusterOptions: ClusterOptions) {
+  const { cases = usual.rolling, seed, rounds } = options;
+  const cluster = await startCluster(clusterOptions);
+  const progress = startProgress(folder, cases);
+  const { signal } = clusterOptions;
+  try {
+    const tally = new Tally();
+    const restarts: string[][] = [['', 'signal to end', 'until ready', 'cases open', 'ended by']];
+    const disturb = async (around: Around): Promise<void> => {
+      const { over, scene } = around;
+      while (!over.aborted && scene.journal.started.size < scene.plans.size) await nap(100, over);
+      for (let round = 0; round < rounds; round++) {
+        // Spread over the run: the next round when its share of the cases has ended.
+        while (!over.aborted && open(around) > (1 - round / rounds) * scene.plans.size) await nap(250, over);
+        for (const name of cluster.rolled) {
+          await nap(settleMs, over);
+          if (over.aborted) return;
+          const openThen = open(around);
+          const { how, endedMs, readyMs } = await cluster.restart(name, graceMs);
+          progress.say(`${name} ended after ${seconds(endedMs)} (${how}), its successor was ready after ${seconds(readyMs)}; ${openThen} cases open`);
+          restarts.push([name, seconds(endedMs), seconds(readyMs), String(openThen), how]);
+        }
+      }
+    };
+    const { lines } = await runDemo(
+      returns({ files: undefined, seed, cases }),
+      { ...runOptions(options, cases, clusterOptions.folder, tally), disturb },
+      cluster.state,
+      progress,
+      new Journal(join(folder, 'journal.ndjson')),
+      signal,
+    );
+    progress.interrupt();
+    const done = restarts.length - 1;
+    const wanted = rounds * cluster.rolled.length;
+    const most = Math.max(0, ...restarts.slice(1).map(([, , , count]) => Number(count)));
+    const logs = cluster.rolled.filter((name) => name.startsWith('worker')).map((name) => join(clusterOptions.folder, 'logs', `${name}.log`));
+    const concluded = await conclude(`${cases} cases, ${most} open at the first restart, ${done} restarts`, restarts, lines, tally, cluster, logs);
+    if (done < wanted) progress.say(`Only ${done} of ${wanted} restarts were done before the last case ended: take more --cases.`);
+    const killed = restarts.slice(1).filter(([, , , , how]) => how !== 'exit code 0');
+    if (killed.length > 0) progress.say(`Not ended by themselves: ${killed.map(([name, , , , how]) => `${name} (${how})`).join(', ')}`);
+    return { lines: concluded.lines, ok: concluded.ok && done === wanted && killed.length === 0 };
+  } finally {
+    progress.interrupt();
+    await cluster.stop();
+  }
+}
+
+/** Lines that a journal of the time after the back-up must not have: what was accepted then is lost, and is to be done again. */
+const keptAlways = new Set(['starting', 'repeated', 'refused']);
+
+async function loseAndRestore(options: Options, folder: string, clusterOptions: ClusterOptions) {
+  const { cases = usual.restore, seed } = options;
+  const { signal, world, say } = clusterOptions;
+  const progress = startProgress(folder, cases);
+  const backup = join(folder, 'backup');
+  const tally = new Tally();
+  const demo = returns({ files: undefined, seed, cases });
+  const [firstJournal, secondJournal] = [join(folder, 'before.ndjson'), join(folder, 'after.ndjson')];
+  let acceptedBefore = 0;
+  let backedUpAt = new Date();
+
+  // The first life: until some seconds after the back-up.
+  const cluster = await startCluster(clusterOptions);
+  const lost = new AbortController();
+  try {
+    const disturb = async (around: Around): Promise<void> => {
+      const { over, scene } = around;
+      while (!over.aborted && around.done() < 0.65) await nap(100, over);
+      acceptedBefore = readFileSync(firstJournal, 'utf8').split('\n').length - 1;
+      backedUpAt = new Date();
+      await backUp(cluster.postgres, join(backup, 'postgres'));
+      await backUpFiles(clusterOptions.folder, backup);
+      progress.say(`Back-up taken in ${seconds(Date.now() - backedUpAt.getTime())} with ${open(around)} cases open.`);
+      const before = scene.journal.accepted.length;
+      await nap(lostMs, over);
+      progress.say(`All is lost ${seconds(Date.now() - backedUpAt.getTime())} later, with ${scene.journal.accepted.length - before} more acts accepted.`);
+      await cluster.kill();
+      lost.abort();
+    };
+    await runDemo(
+      demo,
+      { ...runOptions(options, cases, clusterOptions.folder, tally), disturb },
+      cluster.state,
+      progress,
+      new Journal(firstJournal),
+      AbortSignal.any([signal, lost.signal]),
+    );
+  } catch (error) {
+    if (!lost.signal.aborted) throw error;
+  } finally {
+    await cluster.stop();
+  }
+  if (!lost.signal.aborted) throw new Error('The cases ended before anything was lost: take more --cases.');
+
+  // The second life, in another folder: from the back-up alone.
+  const home = join(folder, 'restored');
+  const began = Date.now();
+  await restore(join(backup, 'postgres'), join(home, 'postgres'));
+  await backUpFiles(backup, home);
+  const lines = readFileSync(firstJournal, 'utf8').trimEnd().split('\n');
+  const what = z.object({ what: z.string() });
+  writeFileSync(
+    secondJournal,
+    lines
+      .filter((line, n) => n < acceptedBefore || keptAlways.has(what.parse(JSON.parse(line)).what))
+      .map((line) => `${line}\n`)
+      .join(''),
+  );
+  const again = await startCluster({ ...clusterOptions, folder: home });
+  try {
+    say(`Restored and ready after ${seconds(Date.now() - began)}.`);
+    // What the systems have told us since then, and we took and lost. They are asked for it, as one asks partners after a restore.
+    const systems = new Caller({ url: () => world.systemsUrl, signal });
+    let resent = 0;
+    for (const system of Object.keys(systemContracts))
+      resent += (await systems.send('POST', `/${system}/webhooks/resend`, { since: backedUpAt.toISOString() }, z.object({ webhooks: z.int() }))).webhooks;
+    say(`${resent} webhooks are sent again.`);
+    const ended = await runDemo(
+      demo,
+      { ...runOptions(options, cases, home, tally), allOpenFirst: false },
+      again.state,
+      progress,
+      new Journal(secondJournal),
+      signal,
+    );
+    progress.interrupt();
+    const logs = ['worker-1', 'worker-2'].map((name) => join(home, 'logs', `${name}.log`));
+    return await conclude(
+      `${cases} cases, restored from a back-up`,
+      [['Postgres, Temporal, workers, APIs', 'lost and restored']],
+      ended.lines,
+      tally,
+      again,
+      logs,
+    );
+  } finally {
+    progress.interrupt();
+    await again.stop();
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  main(process.argv.slice(2)).then(
+    (code) => process.exit(code),
+    (error: unknown) => {
+      console.error(error instanceof Error ? error.message : error);
+      process.exit(1);
+    },
+  );
+}
