@@ -56,7 +56,10 @@ export async function unlockJobs(sql: Sql, afterMs: number): Promise<number> {
     [afterMs],
   );
   const dead = rows[0]?.dead ?? [];
-  if (dead.length > 0) await sql.query('select graphile_worker.force_unlock_workers($1)', [dead]);
+  if (dead.length === 0) return 0;
+  // What was replaced or removed while it ran has lost its key and is never to run again. Who ran it would have deleted it; given back, it would stay for ever.
+  await sql.query('delete from graphile_worker._private_jobs where locked_by = any($1) and key is null and attempts >= max_attempts', [dead]);
+  await sql.query('select graphile_worker.force_unlock_workers($1)', [dead]);
   return dead.length;
 }
 

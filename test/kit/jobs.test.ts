@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { runOnce } from 'graphile-worker';
 import { pino } from 'pino';
 import { proxyTo } from '../../cli/faults/proxy.ts';
-import { addJob, failingJobs, retryJobs, unlockJobs } from '../../db/jobs.ts';
+import { addJob, failingJobs, removeJob, retryJobs, unlockJobs } from '../../db/jobs.ts';
 import { connectPool, type Pool } from '../../db/pool.ts';
 import { startJobs } from '../../worker/jobs.ts';
 import { freshDatabase } from '../stack/env.ts';
@@ -42,6 +42,23 @@ test('a job that a worker died with runs once its time is over, and one that is 
   expect(await unlockJobs(pool, 30_000)).toBe(1);
   expect(await ran()).toEqual(['m1']);
   expect(await unlockJobs(pool, 30_000)).toBe(0);
+});
+
+test('a job that was replaced or removed while a worker that died was at it goes with the worker', async () => {
+  const left = async () => (await pool.query('select key, attempts >= max_attempts as given_up from graphile_worker._private_jobs order by id')).rows;
+  await addJob(pool, 'send-message', 'message:replaced', { id: 'before' });
+  await addJob(pool, 'send-message', 'message:removed', { id: 'removed' });
+  await takenBy('worker-2', '31 seconds');
+  await addJob(pool, 'send-message', 'message:replaced', { id: 'after' });
+  await removeJob(pool, 'message:removed');
+  expect(await left()).toEqual([
+    { key: null, given_up: true },
+    { key: null, given_up: true },
+    { key: 'message:replaced', given_up: false },
+  ]);
+  expect(await unlockJobs(pool, 30_000)).toBe(1);
+  expect(await left()).toEqual([{ key: 'message:replaced', given_up: false }]);
+  expect(await ran()).toEqual(['after']);
 });
 
 test('jobs are run again after Postgres went away under every worker at the moment when it was to give its job back', async () => {
