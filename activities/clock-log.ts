@@ -1,4 +1,7 @@
-/** Clocks of cases as rows: the log of commands, the state it makes, and one job for the next point. */
+/**
+ * Clocks of cases as rows: the log of commands, the state it makes, and one job for the next point. What time it is, Postgres says: all workers ask the same one, and one
+ * whose own clock is off by an hour would warn of what is not due, and call broken what is not.
+ */
 import { lockCase, type CaseRow } from '../db/cases.ts';
 import { addJob, removeJob } from '../db/jobs.ts';
 import { queueMessage } from '../db/messages.ts';
@@ -19,6 +22,8 @@ interface ClockRow {
   readonly name: string;
   readonly policy_clock: string;
   readonly notices: readonly string[];
+  /** When the transaction began: the moment that its lines in the timeline have too. */
+  readonly now: Date;
 }
 interface LogRow {
   readonly clock: string;
@@ -48,7 +53,7 @@ export async function recordClocks(
     `insert into clocks (case_id, clock, name, policy_clock, status, state)
      select $1, c.clock, c.name, c.policy_clock, 'stopped', '{}' from unnest($2::text[], $3::text[], $4::text[]) as c (clock, name, policy_clock)
      -- Changes nothing, and returns what stands.
-     on conflict (case_id, clock) do update set name = clocks.name returning clock, name, policy_clock, notices`,
+     on conflict (case_id, clock) do update set name = clocks.name returning clock, name, policy_clock, notices, now() as now`,
     [of.id, names.map(([clock]) => clock), names.map(([, name]) => name), names.map(([, name]) => policyClockOf(declared, name))],
   );
   const run = reset === undefined ? 0 : of.reset_runs.indexOf(reset) + 1;
@@ -57,7 +62,9 @@ export async function recordClocks(
     of.id,
     commands.map((c) => ({ ...c, run })),
   );
-  const now = instant(Date.now());
+  const [first] = rows.rows;
+  if (first === undefined) return [];
+  const now = instant(first.now);
   const clocks = rows.rows.map((row) => computed(policy, row, log, now));
   // A run that a reset began does again what the one before did: until it has caught up, its clocks know less than people do, and say nothing.
   await write(tx, of.id, clocks, run === 0 ? undefined : plus(now, takenInWithin));
@@ -114,13 +121,15 @@ async function noteCommands(tx: Sql, of: CaseId, clocks: readonly Computed[], co
 }
 
 /** When the case ends, what still runs is abandoned: neither met nor broken, unless its deadline has passed. */
-export async function abandonClocks(tx: Sql, of: CaseOfClock, policy: PolicyValues, at: Instant): Promise<void> {
+export async function abandonClocks(tx: Sql, of: CaseOfClock, policy: PolicyValues): Promise<void> {
   const { rows } = await tx.query<ClockRow & { readonly next: number }>(
-    `select c.clock, c.name, c.policy_clock, c.notices, (select max(seq) + 1 from clock_log l where l.case_id = c.case_id and l.clock = c.clock) as next
+    `select c.clock, c.name, c.policy_clock, c.notices, now() as now, (select max(seq) + 1 from clock_log l where l.case_id = c.case_id and l.clock = c.clock) as next
      from clocks c where c.case_id = $1 and c.state->>'endedAt' is null`,
     [of.id],
   );
-  if (rows.length === 0) return;
+  const [first] = rows;
+  if (first === undefined) return;
+  const at = instant(first.now);
   const commands = rows.map(({ clock, next }) => ({ clock, run: of.reset_runs.length, seq: next, at, command: { kind: 'abandon' } as const }));
   const log = await append(tx, of.id, commands);
   const clocks = rows.map((row) => computed(policy, row, log, at));
@@ -131,8 +140,10 @@ export async function abandonClocks(tx: Sql, of: CaseOfClock, policy: PolicyValu
 /** The case goes on after all: what was abandoned with it counts again, and its notices are due. */
 export async function reviveClocks(tx: Sql, of: CaseOfClock, policy: PolicyValues): Promise<void> {
   await tx.query(`delete from clock_log where case_id = $1 and command->>'kind' = 'abandon'`, [of.id]);
-  const now = instant(Date.now());
   const { rows, log } = await read(tx, of.id);
+  const [first] = rows;
+  if (first === undefined) return;
+  const now = instant(first.now);
   await write(
     tx,
     of.id,
@@ -144,7 +155,7 @@ export async function reviveClocks(tx: Sql, of: CaseOfClock, policy: PolicyValue
 /** The clocks of a locked case, or one of them, with what they were told. */
 async function read(tx: Sql, of: CaseId, clock?: string): Promise<{ readonly rows: readonly ClockRow[]; readonly log: readonly LogRow[] }> {
   const { rows } = await tx.query<ClockRow>(
-    'select clock, name, policy_clock, notices from clocks where case_id = $1 and clock = coalesce($2, clock) order by clock for update',
+    'select clock, name, policy_clock, notices, now() as now from clocks where case_id = $1 and clock = coalesce($2, clock) order by clock for update',
     [of, clock ?? null],
   );
   const log = await tx.query<LogRow>('select clock, run, seq, at, command from clock_log where case_id = $1 and clock = any($2)', [
@@ -205,10 +216,10 @@ export async function clockDue(engine: Engine, caseId: CaseId, clock: string): P
     const of = await lockCase(tx, caseId);
     if (of.status !== 'open') return;
     const policy = await policyOf(tx, of);
-    const now = instant(Date.now());
     const { rows: clocks, log } = await read(tx, caseId, clock);
     const [row] = clocks;
     if (row === undefined) throw new Error(`clock ${clock} of ${caseId} has no row`);
+    const now = instant(row.now);
     const before = computed(policy, row, log, now);
     const { state } = before;
     const [action] = dueActions(state, now, []);

@@ -184,7 +184,7 @@ async function closeCase(engine: Engine, tx: Sql, request: CloseCaseRequest): Pr
   if (closed === undefined) return { parent: undefined, successors: [] };
   nowLocked(tx, closed);
   await closeAllTasks(tx, of);
-  await abandonClocks(tx, closed, await policyOf(tx, closed), instant(Date.now()));
+  await abandonClocks(tx, closed, await policyOf(tx, closed));
   // What the case saw and had no use for is late too, where a process of its own takes it on: a parcel that came while its case was settling.
   const followed = Object.entries(engine.processes.get(closed.process)?.declaration.events ?? {}).flatMap(([name, e]) => (e.afterEnd === 'note' ? [] : [name]));
   await tx.query(

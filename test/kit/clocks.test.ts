@@ -1,5 +1,5 @@
 /** Clocks of cases as rows: the log that a case writes, and the job that warns and escalates. What a log means is the reducer's, tested by itself. */
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { clockDue, recordClocks } from '../../activities/clock-log.ts';
 import { policyOf } from '../../activities/context.ts';
 import { lockCase } from '../../db/cases.ts';
@@ -206,6 +206,22 @@ describe('the due job', () => {
     expect(await told(id)).toEqual([{ message: 'kit.clockWarned', recipient: 'agent' }]);
     expect(await noted(id)).toMatchObject([{ kind: 'clockWarned', data: { percent: 75, tasks: [`${id}:decide`] } }]);
     expect(await clock(id)).toMatchObject({ status: 'running', next_point: new Date(Number((await clock(id)).deadline) + 1) });
+  });
+
+  test.each([
+    ['an hour ahead', 1, 11.5, []],
+    ['an hour behind', -1, 12.5, ['kit.clockWarned']],
+  ])('goes by Postgres, whose time it is, where the clock of its worker is %s', async (_, off, passed, expected) => {
+    const id = await running();
+    await pass(id, passed * hours);
+    const { now } = Date;
+    const worker = jest.spyOn(Date, 'now').mockImplementation(() => now() + off * hours);
+    try {
+      await clockDue(kit.engine, id, 'handle');
+    } finally {
+      worker.mockRestore();
+    }
+    expect((await told(id)).map(({ message }) => message)).toEqual(expected);
   });
 
   test('escalates the open tasks that name the clock, level by level, up to the top (CL5)', async () => {
