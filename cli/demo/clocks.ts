@@ -4,6 +4,7 @@ import { policyFor } from '../../policies/lookup.ts';
 import { contentHash } from '../../values/hash.ts';
 import { later, plus, type Instant } from '../../values/instant.ts';
 import type { AuditedCase, AuditRows, Finding, OwnRecords, RecordedCase, TimelineRow } from './audit.ts';
+import { hasEnded } from './records.ts';
 
 /** A clock as its row has it. */
 export interface ClockRow {
@@ -76,7 +77,7 @@ function* ofItsLog(log: readonly ClockLogRow[], stands: readonly ClockCommand[],
       yield `its log goes from command ${i} to command ${seq}`;
       break;
     }
-  if (of.status !== 'open' && state.startedAt !== null && state.endedAt === null) yield `it is ${state.status}, and its case has ended`;
+  if (hasEnded(of.status) && state.startedAt !== null && state.endedAt === null) yield `it is ${state.status}, and its case has ended`;
   if (of.status === 'open' && log.some((entry) => entry.command.kind === 'abandon')) yield 'it was abandoned, and its case is open';
 }
 

@@ -9,10 +9,13 @@ type Rows = Pick<AuditRows, 'own' | 'cases' | 'ledger' | 'webhooks' | 'systems'>
 type Say = (kind: Finding['kind'], of: string, why: string) => Finding;
 const say: Say = (kind, of, why) => ({ kind, case: of, why });
 
+/** For good. A broken case keeps what it needs to go on once it is mended; that it is broken, the audit says elsewhere. */
+export const hasEnded = (status: string): boolean => status !== 'open' && status !== 'broken';
+
 /** What is wrong with everything that a case records besides its clocks. */
 export function* ofRecords(rows: Rows): Generator<Finding> {
   const { own } = rows;
-  const ended = new Set(own.cases.flatMap((row) => (row.status === 'open' ? [] : [row.id])));
+  const ended = new Set(own.cases.flatMap((row) => (hasEnded(row.status) ? [row.id] : [])));
   yield* ofInbox(rows, ended);
   yield* ofStates(rows);
   yield* ofEffects(rows, ended);

@@ -108,9 +108,12 @@ export function broken(source: string, { file, text, by }: Break): string {
 
 const ownRoot = resolve(import.meta.dirname, '../..');
 
-/** A copy of a checkout's files as they are, with breaks in them, in a folder of its own; packages are those of the checkout. */
+/** A copy of a checkout's files as they are, committed or not, with breaks in them, in a folder of its own; packages are those of the checkout. */
 export async function brokenCheckout(root: string, breaks: readonly Break[]): Promise<string> {
-  const listed = await promisify(execFile)('git', ['ls-files', '-z'], { cwd: root, maxBuffer: 64 * 1024 * 1024 }).catch((error: unknown) => {
+  const listed = await promisify(execFile)('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
+    cwd: root,
+    maxBuffer: 64 * 1024 * 1024,
+  }).catch((error: unknown) => {
     throw new Error(`The controls copy the checkout's files, and ${root} is no git checkout.`, { cause: error });
   });
   const folder = await mkdtemp(join(tmpdir(), 'kefu-control-'));

@@ -377,6 +377,15 @@ describe('our own records', () => {
         tallies: [{ tally: `${id}/tally`, status: 'counted' }],
       }),
     ],
+    [
+      'a broken case, which may be mended and go on',
+      withOwn({
+        cases: [also, { ...also, id, status: 'broken' }],
+        inbox: own.inbox.map((row) => ({ ...row, seen: false })),
+        holds: [{ hold: `${id}/allowance`, status: 'held' }],
+        jobs: [{ ...due, kind: 'clock-due', key: `clock:${id}:handle`, runAt: noRecords.at }],
+      }),
+    ],
     ['a webhook that came under another id', { ...sound, webhooks: [webhook({ id: 'evt_again' })] }],
     ['a case that a reset has opened again after its end', withTimeline([...own.timeline, line(20, 'reopened'), line(21, 'stage')])],
   ];
