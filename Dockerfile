@@ -1,12 +1,12 @@
-# One image for every process of ours: the command says which (docker-compose.yml).
-FROM node:20.20-bookworm-slim AS build
+# One image for every process of ours: the command says which, and how its health is asked for (docker-compose.yml, deploy/kubernetes).
+FROM node:20.20.2-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm install --no-audit --no-fund
 COPY . .
 RUN npm run build
 
-FROM node:20.20-bookworm-slim
+FROM node:20.20.2-bookworm-slim
 ENV NODE_ENV=production
 WORKDIR /app
 COPY package.json package-lock.json ./
@@ -15,6 +15,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends tini && rm -rf 
   && npm install --omit=dev --no-audit --no-fund && npm cache clean --force \
   && install -d -o node -g node /keys /evidence
 COPY --from=build /app/dist dist
-USER node
+# By number: Kubernetes cannot see that a name is not root's.
+USER 1000:1000
 ENTRYPOINT ["tini", "--"]
 CMD ["node", "dist/api/main.js"]
