@@ -25,7 +25,7 @@ export interface SweepSettings {
   readonly redeliverAfterMs: number;
   /** An ended workflow is looked at after this: a record that was under way when it was terminated has been written. */
   readonly settleMs: number;
-  /** How far back ended workflows are looked at. */
+  /** How far back from the last look ended workflows are looked at. */
   readonly lookBackMs: number;
 }
 /**
@@ -46,7 +46,10 @@ export interface Swept {
 }
 
 /** One sweep; what it did, for log and metrics. A part that fails does not keep the others from their work; then it throws. */
-export async function sweep(engine: Engine, settings: SweepSettings = sweepSettings): Promise<Swept> {
+export const sweep = async (engine: Engine, settings: SweepSettings = sweepSettings): Promise<Swept> => (await sweepAll(engine, settings)).swept;
+
+/** `looked`: Temporal has answered which workflows ended. */
+async function sweepAll(engine: Engine, settings: SweepSettings): Promise<{ readonly swept: Swept; readonly looked: boolean }> {
   const parts = [
     takeOnUnclaimed(engine),
     forget(engine),
@@ -58,7 +61,7 @@ export async function sweep(engine: Engine, settings: SweepSettings = sweepSetti
   const failed = (await Promise.allSettled(parts)).flatMap((part): unknown[] => (part.status === 'rejected' ? [part.reason] : []));
   if (failed.length > 0) throw new AggregateError(failed, 'parts of a sweep failed');
   const [unclaimed, forgotten, started, redelivered, broken, mended] = await Promise.all(parts);
-  return { unclaimed, forgotten, started, redelivered, broken, mended };
+  return { swept: { unclaimed, forgotten, started, redelivered, broken: broken ?? 0, mended: mended ?? 0 }, looked: broken !== undefined };
 }
 
 /** What came and nobody asked for becomes a case of its own; one that cannot be started now, the next sweep starts. */
@@ -73,12 +76,12 @@ const forgottenAtOnce = 500;
 const forget = ({ pool, policy }: Engine): Promise<number> =>
   forgetUnclaimed(pool, policyFor(policy.policy, everyShop).inbox.keepUnclaimed.ms, forgottenAtOnce);
 
-async function whileTemporalAnswers(work: () => Promise<number>): Promise<number> {
+async function whileTemporalAnswers(work: () => Promise<number>): Promise<number | undefined> {
   try {
     return await work();
   } catch (error) {
     if (!isTemporalAway(error)) throw error;
-    return 0;
+    return undefined;
   }
 }
 
@@ -93,7 +96,9 @@ const failing = `TemporalReportedProblems = "category=WorkflowTaskFailed"`;
 
 /** Workflows that ended without their last record (terminated in the UI), or whose code fails again and again. */
 async function findBroken(engine: Engine, { lookBackMs, settleMs }: SweepSettings): Promise<number> {
-  const ago = (ms: number): string => new Date(Date.now() - ms).toISOString();
+  // Postgres' time, as everywhere: a worker whose own clock is an hour ahead would look at an hour that has not been.
+  const { rows: times } = await engine.pool.query<{ now: Date }>('select now() as now');
+  const ago = (ms: number): string => new Date(Number(times[0]?.now ?? Date.now()) - ms).toISOString();
   // A completed workflow has written its last record; the many that complete need not be looked at.
   const ended = await listed(
     engine,
@@ -162,25 +167,30 @@ export function startSweeping(engine: Engine, settings: SweepSettings = sweepSet
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> = Promise.resolve();
   let stopped = false;
-  const round = async (lookBackMs: number): Promise<void> => {
+  /** When a sweep last looked for broken cases, by a clock that nobody sets. */
+  let lookedAt: number | undefined;
+  const round = async (): Promise<void> => {
+    const began = performance.now();
+    // Also over what was missed: while Postgres is away for longer than `lookBackMs`, workflows are terminated all the same.
+    const lookBackMs = lookedAt === undefined ? firstLookBackMs : settings.lookBackMs + began - lookedAt;
     try {
-      const done = await sweep(engine, { ...settings, lookBackMs });
+      const { swept: done, looked } = await sweepAll(engine, { ...settings, lookBackMs });
+      if (looked) lookedAt = began;
       sweeps.inc({ result: 'ok' });
       lastSweep.setToCurrentTime();
       for (const [what, n] of Object.entries<number>({ ...done })) sweepFound.inc({ what }, n);
       if (Object.values(done).some((n) => n > 0)) engine.log.info(done, 'swept');
-      lookBackMs = settings.lookBackMs;
     } catch (error) {
       sweeps.inc({ result: 'failed' });
       engine.log.warn({ err: error }, 'a sweep failed; the next one tries again');
     }
     if (!stopped) {
       timer = setTimeout(() => {
-        running = round(lookBackMs);
+        running = round();
       }, settings.intervalMs);
     }
   };
-  running = round(firstLookBackMs);
+  running = round();
   return {
     stop: async () => {
       stopped = true;
