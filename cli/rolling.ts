@@ -1,10 +1,12 @@
 /** `npm run rolling`: the engine as in production on one machine, its processes restarted one after the other under load; or lost, and restored from a back-up. */
 import { execFile } from 'node:child_process';
+import { setMaxListeners } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import { z } from 'zod';
+import { systems as systemContracts } from '../systems/index.ts';
 import { nap } from './demo/actors.ts';
 import { Caller, type Attempt } from './demo/calls.ts';
 import { Journal } from './demo/journal.ts';
@@ -17,7 +19,7 @@ import { checkReplays } from './rolling/check.ts';
 import { secretsOf, startCluster, startWorld, type Cluster, type ClusterOptions } from './rolling/cluster.ts';
 import { refTo } from './stack/processes.ts';
 import { cleanUp } from './stack/state.ts';
-import { systems as systemContracts } from '../systems/index.ts';
+import { unless } from './stack/unless.ts';
 
 const root = resolve(import.meta.dirname, '..');
 
@@ -83,6 +85,8 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   const folder = resolve(options.data ?? `.data/rolling-${options.seed}`);
   const stopping = new AbortController();
+  // Each step of a start waits for it, and each of the callers.
+  setMaxListeners(0, stopping.signal);
   for (const name of ['SIGINT', 'SIGTERM'] as const) {
     process.on(name, () => {
       if (stopping.signal.aborted) process.exit(1);
@@ -224,7 +228,7 @@ async function rollOut(options: Options, folder: string, clusterOptions: Cluster
           await nap(settleMs, over);
           if (over.aborted) return;
           const openThen = open(around);
-          const { how, endedMs, readyMs } = await cluster.restart(name, graceMs);
+          const { how, endedMs, readyMs } = await unless(signal, () => cluster.restart(name, graceMs));
           progress.say(`${name} ended after ${seconds(endedMs)} (${how}), its successor was ready after ${seconds(readyMs)}; ${openThen} cases open`);
           restarts.push([name, seconds(endedMs), seconds(readyMs), String(openThen), how]);
         }
