@@ -34,8 +34,8 @@ export interface RunOptions {
   readonly allOpenFirst?: boolean;
   /** What goes wrong meanwhile. */
   readonly disturb?: Disturb;
-  /** Nothing has moved for so long: what has not ended by then is stuck. */
-  readonly stillMs?: number;
+  /** What has not ended after so long is stuck, also when something still moves. */
+  readonly mostMs?: number;
 }
 
 /** Disturbs the cases while they run, until the signal; when it returns, nothing of what it did is left. */
@@ -77,8 +77,8 @@ const staff: readonly (readonly [Role, number])[] = [
 ];
 /** The longest window of the demo policy is under a minute: longer ones make a demo of days. */
 const longestWindowMs = 10 * 60_000;
-/** Longer than any window and any restart. */
-const usualStillMs = 180_000;
+/** Nothing has moved for this long: longer than any window and any restart. What has not ended by then is stuck. */
+const stillMs = 180_000;
 
 /** A run that has ended, with all that there is to say about it. */
 export interface Played {
@@ -127,7 +127,8 @@ export async function playRun(
     signal: AbortSignal.any([signal, acting.signal]),
     trouble: (what) => progress.say(what),
   };
-  setMaxListeners(0, scene.signal);
+  // Everyone who waits listens to them.
+  for (const one of [signal, scene.signal]) setMaxListeners(0, one);
   progress.set({ phase: 'cases', cases: plans.size });
   await runCases(scene, stack, options, progress, windowOf(policy, 'parcelSent'));
   acting.abort();
@@ -199,7 +200,8 @@ async function runCases(scene: Scene, stack: StackState, options: RunOptions, pr
   setMaxListeners(0, around.signal);
   const running = new Map<string, AbortController>();
   const ended = new Set<string>();
-  let moved = Date.now();
+  const began = Date.now();
+  let moved = began;
   let accepted = -1;
 
   const count = (): void => {
@@ -256,8 +258,12 @@ async function runCases(scene: Scene, stack: StackState, options: RunOptions, pr
   });
   while (!around.signal.aborted) {
     count();
-    if (Date.now() - moved > (options.stillMs ?? usualStillMs)) {
-      scene.trouble(`Nothing has moved for ${Math.round((Date.now() - moved) / 1000)} s; ${running.size} cases wait.`);
+    const mostMs = options.mostMs ?? Infinity;
+    if (Date.now() - began > mostMs) {
+      scene.trouble(`The cases have run for ${mostMs / 1000} s; ${running.size} have not ended.`);
+      stop.abort();
+    } else if (Date.now() - moved > stillMs) {
+      scene.trouble(`Nothing has moved for ${stillMs / 1000} s; ${running.size} cases wait.`);
       stop.abort();
     }
     await nap(250, around.signal);

@@ -3,13 +3,14 @@
  * the judge is blind there. What is broken is a copy of the checkout: the engine itself has no switch for it.
  */
 import { execFile } from 'node:child_process';
+import { appendFileSync, mkdirSync } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import type { Finding } from '../demo/audit.ts';
 import type { Plan } from '../demo/plan.ts';
-import { Progress } from '../demo/progress.ts';
+import { Progress, type RunState, type Terminal } from '../demo/progress.ts';
 import { returns } from '../demo/returns.ts';
 import type { Prepare } from '../demo/run.ts';
 import { stopOwn } from '../demo/stack.ts';
@@ -45,7 +46,7 @@ const anyCase = (): boolean => true;
 export const controls: readonly Control[] = [
   {
     name: 'key',
-    title: 'the idempotency key: each try of an effect has another one',
+    title: 'without the idempotency key: each try of an effect has another one',
     breaks: [
       {
         file: 'activities/effects.ts',
@@ -60,7 +61,7 @@ export const controls: readonly Control[] = [
   },
   {
     name: 'dedupe',
-    title: "the inbox's dedupe: neither an event's id nor what it says is looked for among what came before",
+    title: "without the inbox's dedupe: neither an event's id nor what it says is looked for among what came before",
     breaks: [
       { file: 'db/inbox.ts', text: 'if (told.rows[0]) return repeated(told.rows[0], hash);', by: '' },
       { file: 'db/inbox.ts', text: 'on conflict (source, event_id) do nothing returning id', by: 'returning id' },
@@ -77,7 +78,7 @@ export const controls: readonly Control[] = [
   },
   {
     name: 'sweeps',
-    title: 'the sweeps: nobody brings to a case what was stored while it could not be brought',
+    title: 'without the sweeps: nobody brings to a case what was stored while it could not be brought',
     breaks: [{ file: 'worker/main.ts', text: 'const sweeping = startSweeping(engine);', by: 'const sweeping = { stop: () => Promise.resolve() };' }],
     // The API takes starts and decisions all the same, and dies before it could bring them.
     faults: [
@@ -89,7 +90,7 @@ export const controls: readonly Control[] = [
   },
   {
     name: 'undo',
-    title: 'the order of undos: the oldest goes first',
+    title: 'without the order of undos: the oldest goes first',
     breaks: [{ file: 'workflows/kit/case.ts', text: ') && !off(u)).toReversed();', by: ') && !off(u));' }],
     faults: [{ kind: 'kill', target: 'worker', at: 0.4, gapMs: 0, forMs: 0 }],
     // Withdrawn, refused or decided by the platform when something had been done that is taken back.
@@ -147,8 +148,8 @@ type Run = (options: FaultOptions, context: RunContext) => Promise<Outcome>;
 
 /** So many returns are drawn for each case that is wanted: enough of those that wait for nobody. */
 const drawnForEach = 6;
-/** Nothing of a control's cases waits for longer, but what is stuck. */
-const stillMs = 45_000;
+/** Its cases wait for nobody, so this is twice what they take. A broken engine may never be done: people repair for ever what cannot be repaired. */
+const mostMs = 75_000;
 
 /** The first returns of a draw that a control wants and that wait out no window: a control takes no longer than it must. */
 const quick =
@@ -163,7 +164,7 @@ const quick =
 /** The innocent: the engine as it is, under what all the others are provoked by. */
 export const innocent = {
   name: 'innocent',
-  title: 'nothing: the engine as it is, under the same faults',
+  title: 'the engine as it is, under the same faults',
   breaks: [],
   // In turn: a few at a time are had, and one at each place.
   faults: controls.flatMap((control) => control.faults.map((fault) => ({ ...fault, forMs: Math.min(fault.forMs, 8000) }))),
@@ -175,6 +176,7 @@ interface Verdict {
   readonly held: boolean;
   readonly says: string;
 }
+const lineOf = ({ name, says }: Verdict): string => `${name.padEnd(10)}${says}`;
 
 /** Runs one control, and says whether the judge was right. */
 async function tried(control: Control | typeof innocent, options: ControlsOptions, signal: AbortSignal, run: Run): Promise<Verdict> {
@@ -184,7 +186,10 @@ async function tried(control: Control | typeof innocent, options: ControlsOption
   const root = control.breaks.length === 0 ? ownRoot : await brokenCheckout(ownRoot, control.breaks);
   const self = refTo(process.pid);
   if (self === undefined) throw new Error('This process cannot be told from others: is /proc mounted?');
-  const progress = new Progress(join(folder, 'run.json'), {
+  mkdirSync(folder, { recursive: true });
+  // People at broken cases have much to say: it is kept, and not shown.
+  const words: Terminal = { isTTY: false, columns: () => 160, write: (text) => appendFileSync(join(folder, 'run.log'), text) };
+  const first: RunState = {
     options: { control: control.name, cases, seed },
     own: true,
     process: self,
@@ -198,11 +203,23 @@ async function tried(control: Control | typeof innocent, options: ControlsOption
     killsWanted: 0,
     faults: 0,
     faultsWanted: 0,
-  });
-  progress.say(`${control.name}: without ${control.title}`);
+  };
+  const progress = new Progress(join(folder, 'run.json'), { ...first, process: self }, words);
   try {
     const { findings, lines } = await run(
-      { cases, seed, folder, root, kills: 0, faults: 0, concurrency: cases, plan: control.faults, prepare: quick(seed, cases, control.wants), stillMs },
+      {
+        cases,
+        seed,
+        folder,
+        root,
+        kills: 0,
+        faults: 0,
+        concurrency: cases,
+        plan: control.faults,
+        prepare: quick(seed, cases, control.wants),
+        // The engine as it is gets all the time it wants.
+        ...(control.breaks.length === 0 ? {} : { mostMs }),
+      },
       { progress, journal: join(folder, 'run.ndjson'), signal },
     );
     await writeFile(join(folder, 'report.txt'), `${lines.join('\n')}\n`);
@@ -237,10 +254,13 @@ export function judged(control: Pick<Control, 'name'> & Partial<Pick<Control, 'c
   return { name, held: true, says: `convicted: ${all}: ${proof.case}: ${proof.why}${proofs.length > 1 ? ` (and ${proofs.length - 1} more)` : ''}` };
 }
 
-/** Tries every control, one after the other; what to print, and whether the judge has convicted each of them and not the innocent. */
+/**
+ * Tries every control, one after the other; what to print, and whether the judge has convicted each of them and not the innocent. What a control's run says, and its report,
+ * are in its folder.
+ */
 export async function runControls(
   options: ControlsOptions,
-  signal: AbortSignal,
+  { say, signal }: { readonly say: (line: string) => void; readonly signal: AbortSignal },
   run: Run = runFaults,
 ): Promise<{ readonly lines: readonly string[]; readonly ok: boolean }> {
   const all = [...controls, innocent];
@@ -250,10 +270,13 @@ export async function runControls(
   const verdicts: Verdict[] = [];
   for (const control of chosen) {
     signal.throwIfAborted();
-    verdicts.push(await tried(control, options, signal, run));
+    say(`${control.name}: ${control.title}; what its run says is in ${join(options.folder, control.name, 'run.log')}`);
+    const verdict = await tried(control, options, signal, run);
+    say(lineOf(verdict));
+    verdicts.push(verdict);
   }
   const [guilty, free] = [verdicts.filter(({ name }) => name !== innocent.name), verdicts.filter(({ name }) => name === innocent.name)];
   const convicted = guilty.filter(({ held }) => held).length;
   const last = `${guilty.length} controls: ${convicted} convicted${free.map(({ held }) => `, the innocent ${held ? 'not convicted' : 'CONVICTED'}`).join('')}`;
-  return { lines: [...verdicts.map(({ name, says }) => `${name.padEnd(10)}${says}`), '', last], ok: verdicts.every(({ held }) => held) };
+  return { lines: [...verdicts.map(lineOf), '', last], ok: verdicts.every(({ held }) => held) };
 }

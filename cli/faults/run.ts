@@ -39,8 +39,8 @@ export interface FaultOptions {
   readonly plan?: readonly Planned[];
   /** What the cases are, instead of the returns of drawn orders. */
   readonly prepare?: Prepare;
-  /** Nothing has moved for so long: what has not ended by then is stuck. */
-  readonly stillMs?: number;
+  /** What has not ended after so long is stuck, also when something still moves. */
+  readonly mostMs?: number;
 }
 
 export interface Outcome {
@@ -93,7 +93,7 @@ export async function runFaults(options: FaultOptions, { progress, journal: file
         seed,
         concurrency,
         own: true,
-        ...(options.stillMs === undefined ? {} : { stillMs: options.stillMs }),
+        ...(options.mostMs === undefined ? {} : { mostMs: options.mostMs }),
         disturb: disturbing(
           folder,
           plan,

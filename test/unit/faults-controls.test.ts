@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Finding } from '../../cli/demo/audit.ts';
 import { broken, controls, innocent, judged, runControls } from '../../cli/faults/controls.ts';
 import { kinds } from '../../cli/faults/plan.ts';
@@ -62,18 +62,16 @@ describe('a run of the controls', () => {
   let folder = '';
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'kefu-controls-'));
-    jest.spyOn(process.stdout, 'write').mockImplementation(() => true);
+    said.length = 0;
   });
-  afterEach(() => {
-    rmSync(folder, { recursive: true });
-    jest.restoreAllMocks();
-  });
+  afterEach(() => rmSync(folder, { recursive: true }));
   const options = () => ({ cases: 3, seed: 1, folder });
-  const never = new AbortController().signal;
+  const said: string[] = [];
+  const context = { say: (line: string) => void said.push(line), signal: new AbortController().signal };
 
   test('breaks a copy of the checkout, and takes it away again; the innocent is the checkout itself', async () => {
     const roots: string[] = [];
-    const { lines, ok } = await runControls(options(), never, (of: FaultOptions) => {
+    const { lines, ok } = await runControls(options(), context, (of: FaultOptions) => {
       const name = of.folder.split('/').at(-1) ?? '';
       const control = controls.find((one) => one.name === name);
       expect(of.plan).toEqual((control ?? innocent).faults);
@@ -95,18 +93,22 @@ describe('a run of the controls', () => {
     });
     expect(lines.at(-1)).toBe('4 controls: 4 convicted, the innocent not convicted');
     expect(ok).toBe(true);
+    // What each is and what became of it, as it goes.
+    expect(said).toHaveLength(10);
+    expect(said[1]).toMatch(/^key +convicted: /);
+    expect(readFileSync(join(folder, 'key/report.txt'), 'utf8')).toBe('\n');
     expect(roots).toHaveLength(4);
     for (const at of roots) expect(existsSync(at)).toBe(false);
   }, 60_000);
 
   test('fails when one is not convicted, or the innocent is', async () => {
-    const blind = await runControls({ ...options(), only: ['undo'] }, never, () => Promise.resolve(outcome([])));
+    const blind = await runControls({ ...options(), only: ['undo'] }, context, () => Promise.resolve(outcome([])));
     expect(blind).toMatchObject({ ok: false });
     expect(blind.lines.at(-1)).toBe('1 controls: 0 convicted');
-    const unjust = await runControls({ ...options(), only: ['innocent'] }, never, () => Promise.resolve(outcome([{ kind: 'lost', case: 'c', why: 'x' }])));
+    const unjust = await runControls({ ...options(), only: ['innocent'] }, context, () => Promise.resolve(outcome([{ kind: 'lost', case: 'c', why: 'x' }])));
     expect(unjust).toMatchObject({ ok: false });
     expect(unjust.lines.at(-1)).toBe('0 controls: 0 convicted, the innocent CONVICTED');
-    await expect(runControls({ ...options(), only: ['luck'] }, never)).rejects.toThrow(
+    await expect(runControls({ ...options(), only: ['luck'] }, context)).rejects.toThrow(
       'There is no control luck; there are key, dedupe, sweeps, undo, innocent.',
     );
   }, 60_000);
