@@ -53,6 +53,8 @@ interface Found {
   refusal?: Problem;
   person?: Person;
   customer?: CustomerCall['customer'];
+  /** Ends a request whose body does not come; an upload that was let in has more time. */
+  late?: NodeJS.Timeout;
 }
 const found = (response: Response): Found => response.locals as Found;
 
@@ -125,6 +127,7 @@ export function createApp(deps: AppDeps): Express {
       customLogLevel: (_request, response, error) => (error || response.statusCode >= 500 ? 'error' : 'info'),
       autoLogging: { ignore: (request) => ['/healthz', '/readyz', '/metrics'].includes(request.url ?? '') },
     }),
+    soon,
     helmet({
       contentSecurityPolicy: {
         useDefaults: false,
@@ -195,11 +198,21 @@ const limited = (limit: number, who: (request: Request, response: Response) => s
   });
 const addressOf = (request: Request): string => ipKeyGenerator(request.ip ?? '');
 
-/** A body of 1 MB is here within this time or its sender is gone; of an upload the server's own limit holds (main.ts). */
+/**
+ * A body of 1 MB is here within this time or its sender is gone; of an upload that was let in the server's own limit holds (main.ts). Whoever is refused before their
+ * body is read as well: the server goes on taking it, so that the answer is heard.
+ */
 const bodyMs = 30_000;
-const soon: RequestHandler = (request, _response, next) => {
-  const late = setTimeout(() => request.destroy(), bodyMs).unref();
+const soon: RequestHandler = (request, response, next) => {
+  const late = setTimeout(() => {
+    if (!request.complete) request.destroy();
+  }, bodyMs).unref();
+  found(response).late = late;
   request.once('close', () => clearTimeout(late)).once('end', () => clearTimeout(late));
+  next();
+};
+const unhurried: RequestHandler = (_request, response, next) => {
+  clearTimeout(found(response).late);
   next();
 };
 
@@ -237,9 +250,10 @@ function createGate(deps: AppDeps): (route: Route) => RequestHandler[] {
 
   /** How a route's body is read; an upload is read by its route. */
   function bodyOf({ body, takes = 'json', id }: Route): RequestHandler[] {
-    if (body === undefined || takes === 'upload') return [];
-    if (access[id] === 'signed') return [soon, raw];
-    return takes === 'form' ? [mustBe('application/x-www-form-urlencoded', 'notForm'), soon, form] : [mustBe('application/json', 'notJson'), soon, json];
+    if (body === undefined) return [];
+    if (takes === 'upload') return [unhurried];
+    if (access[id] === 'signed') return [raw];
+    return takes === 'form' ? [mustBe('application/x-www-form-urlencoded', 'notForm'), form] : [mustBe('application/json', 'notJson'), json];
   }
 
   function whoCalls(route: Route): RequestHandler[] {
@@ -302,12 +316,15 @@ const step =
     next();
   };
 
-/** A body has to say what it is; none at all is an empty one, and the schema says what is missing. */
+/** A charset that is named; the parsers would take others that begin like it, such as UTF-7. */
+const charset = /;\s*charset\s*=\s*"?([^\s;"]*)/i;
+/** A body has to say what it is, in UTF-8; none at all is an empty one, and the schema says what is missing. */
 const mustBe =
   (type: string, problem: 'notJson' | 'notForm'): RequestHandler =>
   (request, _response, next) => {
     const there = request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
-    next(there && !request.is(type) ? new Problem(problem) : undefined);
+    const [, named = 'utf-8'] = charset.exec(request.get('content-type') ?? '') ?? [];
+    next(there && (!request.is(type) || !/^utf-?8$/i.test(named)) ? new Problem(problem) : undefined);
   };
 
 /** Whoever has a link is answered in its language, unless they ask for the other one; everybody else in what their client prefers. */

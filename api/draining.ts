@@ -6,6 +6,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 export const drainMs = 4500;
 
 const closeIdleEveryMs = 50;
+/** How often connections are looked for that have sent no whole head in time: by its own default Node drops them up to 30 s late. */
+const lookForLateMs = 5000;
 
 export interface Draining {
   readonly server: Server;
@@ -18,7 +20,7 @@ export interface Draining {
 
 export function createDraining(app: RequestListener, finishWithinMs = drainMs): Draining {
   let stopping = false;
-  const server = createServer((request, response) => {
+  const server = createServer({ connectionsCheckingInterval: lookForLateMs }, (request, response) => {
     if (stopping) {
       // Else the next request would come by this connection when it is just being closed: Node keeps those open that were busy at `close`.
       response.setHeader('Connection', 'close');

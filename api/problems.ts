@@ -63,6 +63,14 @@ export const problems = {
       en: '"{person}" does not serve shop {shop}. Ask a colleague who does, or a manager to add it.',
     },
   },
+  personTaken: {
+    status: 403,
+    title: { zh: '编号已被使用', en: 'The id is taken' },
+    detail: {
+      zh: '编号“{person}”属于您店铺范围以外的人。请使用其他编号，或请负责全部店铺的经理处理。',
+      en: '"{person}" is somebody outside your shops. Use another id, or ask a manager of every shop.',
+    },
+  },
   notAuthorized: {
     status: 403,
     title: { zh: '权限不足', en: 'Not enough authority' },

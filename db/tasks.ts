@@ -364,7 +364,9 @@ export async function releaseTask(tx: Sql, act: Act): Promise<Task> {
 /** Somebody who may get a task: known, at work, with the role, in the shop, and of other eyes. */
 async function mustFit(tx: Sql, to: PersonId, held: InHand): Promise<void> {
   const person = await findPerson(tx, to);
-  if (person === undefined) throw new Refused('personNotFound', { person: to });
+  // Of somebody in other shops alone nobody learns that they exist.
+  const known = person !== undefined && (serves(person, held.row.shop) || person.shops.some((shop) => serves(held.person, shop)));
+  if (!known) throw new Refused('personNotFound', { person: to });
   const absent = person.absentUntil !== null && Date.parse(person.absentUntil) > Date.now();
   const lacks = !person.active
     ? 'active'

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { calendarsOf, deadline, elapsed, explain } from '../../activities/calendar.ts';
+import { serves, type Person } from '../../db/people.ts';
 import { calendarNames, durationText, fits, parseDuration, type Duration } from '../../policies/duration.ts';
 import { clockOf, policyFor } from '../../policies/lookup.ts';
 import { instantSchema } from '../../values/schemas.ts';
@@ -29,6 +30,11 @@ const within = z
     description: '30s, 10m, 24h, 3d, "3 working days", "1 warehouse day", "7 calendar days", "1 month"',
   });
 
+/** The values of the own shops alone: what another one promises is its own business. */
+function mustServe(person: Person, asked: string | undefined): void {
+  if (asked !== undefined && !serves(person, asked)) throw new Problem('otherShop', { person: person.id, shop: asked });
+}
+
 /** The calendar refuses what it cannot follow: more than ten years, or dates that no calendar has. */
 function within10Years<T>(compute: () => T): T {
   try {
@@ -52,7 +58,9 @@ export const calendarRoutes = ({ policy }: AppDeps): Route[] => [
     ]),
     example: { start: '2026-09-30T09:00:00+08:00', within: '7 working days', calendar: 'working-days' },
     replies: { 200: { description: 'The deadline', schema: z.object({ deadline: at, provisional: z.boolean(), explanation }) } },
-    run: ({ body, language }) => {
+    problems: ['otherShop'],
+    run: ({ body, person, language }) => {
+      mustServe(person, body.shop);
       const values = policyFor(policy.policy, body.shop ?? '');
       const known = Object.keys(values.clocks);
       if ('clock' in body && !known.includes(body.clock))
@@ -87,7 +95,9 @@ export const calendarRoutes = ({ policy }: AppDeps): Route[] => [
         }),
       },
     },
-    run: ({ body, language }) => {
+    problems: ['otherShop'],
+    run: ({ body, person, language }) => {
+      mustServe(person, body.shop);
       const values = policyFor(policy.policy, body.shop ?? '');
       const found = within10Years(() => elapsed({ start: body.start, end: body.end, calendar: body.calendar, calendars: calendarsOf(values) }));
       return {

@@ -148,8 +148,12 @@ export function caseRoutes(deps: AppDeps, bringing: Bringing, acting: Acting, ba
             ? ({ status: 'conflict', id: row.case.id, differences: [{ path: 'free text', was: null, now: null }] } as const)
             : row;
         });
-        if (opened.status === 'conflict')
-          throw new Problem('caseConflict', { case: opened.id }, { members: { case: opened.id, differences: opened.differences } });
+        if (opened.status === 'conflict') {
+          // Keys are of all shops together: of another shop's case whoever hits upon its key learns that it is taken, and nothing else.
+          const stands = await findCase(pool, opened.id);
+          const differences = stands !== undefined && serves(person, stands.shop) ? opened.differences : [];
+          throw new Problem('caseConflict', { case: opened.id }, { members: { case: opened.id, differences } });
+        }
         const told = opened.case.started_at === null && opened.case.status === 'open' ? await bringing.start(opened.case) : 'delivered';
         const now = (await findCase(pool, opened.case.id)) ?? opened.case;
         return {

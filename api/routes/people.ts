@@ -7,11 +7,9 @@ import { Problem } from '../problems.ts';
 import { route, type Route } from '../route.ts';
 import { pageOf, personInput, personSchema, personView } from '../views.ts';
 
-/** Nobody grants a shop that is not theirs, or changes someone of another shop. */
-function mustServeAll(manager: Person, shops: readonly string[]): void {
-  const other = shops.find((shop) => (shop === everyShop ? !manager.shops.includes(everyShop) : !serves(manager, shop)));
-  if (other !== undefined) throw new Problem('otherShop', { person: manager.id, shop: other });
-}
+/** A shop that is not the manager's own to grant. */
+const notOf = (manager: Person, shops: readonly string[]): string | undefined =>
+  shops.find((shop) => (shop === everyShop ? !manager.shops.includes(everyShop) : !serves(manager, shop)));
 
 export const peopleRoutes = ({ pool }: AppDeps): Route[] => [
   route({
@@ -38,10 +36,13 @@ export const peopleRoutes = ({ pool }: AppDeps): Route[] => [
     body: personInput,
     example: { name: '王芳', roles: ['supervisor'], shops: ['*'] },
     replies: { 200: { description: 'As it stands now', schema: personSchema } },
-    problems: ['otherShop'],
+    problems: ['otherShop', 'personTaken'],
     run: async ({ params, body, person }) => {
       const before = await findPerson(pool, params.id);
-      mustServeAll(person, [...body.shops, ...(before?.shops ?? [])]);
+      // Nobody grants a shop that is not theirs, or changes someone of another shop; where that one works, they are not told.
+      const granted = notOf(person, body.shops);
+      if (granted !== undefined) throw new Problem('otherShop', { person: person.id, shop: granted });
+      if (before !== undefined && notOf(person, before.shops) !== undefined) throw new Problem('personTaken', { person: params.id });
       const now: Person = { ...body, id: params.id as PersonId };
       await putPerson(pool, now);
       return { status: 200, body: personView(now) };

@@ -19,9 +19,10 @@ const counted = z.object({
   loss: moneySchema.describe('What was paid for these units and is lost, by the policy’s `returns.lossPercent`'),
 });
 
+/** What a spreadsheet takes for the beginning of a formula; some take the wide signs too. */
+const formula = /^(?=[=+\-@\t\r\n＝＋－＠])/;
 /** A cell of RFC 4180. What a spreadsheet would take for a formula is text: ids come from outside. */
-const cell = (text: string): string =>
-  /^[=+\-@\t]/.test(text) || /[",\r\n]/.test(text) ? `"${text.replace(/^(?=[=+\-@\t])/, "'").replaceAll('"', '""')}"` : text;
+const cell = (text: string): string => (formula.test(text) || /[",\r\n]/.test(text) ? `"${text.replace(formula, "'").replaceAll('"', '""')}"` : text);
 
 /** An amount as a plain decimal, in the decimals of its currency. */
 function decimal({ minor, currency }: CountedReturns['loss']): string {

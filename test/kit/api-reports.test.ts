@@ -91,6 +91,18 @@ describe('the report of causes and losses', () => {
     expect(text.replace(/^\uFEFF/, '').split('\r\n')).toEqual(['product,currency,units,cases,loss', 'cup,CNY,3,2,17.50', `"'=cup,""2""",JPY,1,1,700`, '']);
   });
 
+  test('no cell of the table begins as a formula does, in any spreadsheet', async () => {
+    const of = await kit.openCase();
+    const products = ['+1', '-1', '@SUM(1)', '\t=1', '\r=1', '\n=1', '＝1', '＋1', '－1', '＠1'];
+    await kit.pool.query(
+      `insert into return_causes (case_id, order_id, line, unit, shop, product, category, reason, cause, disposition, currency, loss_minor)
+       select $1, 'O-3', 1, n, 'formulas', product, 'x', 'quality', 'none', 'scrap', 'CNY', 100 from unnest($2::text[]) with ordinality p (product, n)`,
+      [of, products],
+    );
+    const { text } = await kit.as('chen').get(`${report}?by=product&shop=formulas`).set('Accept', 'text/csv');
+    for (const product of products) expect(text).toContain(`"'${product}",CNY`);
+  });
+
   test.each([
     ['by=mood', 'query.by'],
     ['from=yesterday', 'query.from'],
