@@ -4,6 +4,8 @@ import { z } from 'zod';
 const keyset = z.tuple([z.string().max(100), z.string().max(1000)]);
 type Keyset = z.output<typeof keyset>;
 
+const notOfThisList = 'not a cursor of this list: take it from `next` of the page before';
+
 const cursorText = z
   .string()
   .max(2000)
@@ -13,7 +15,7 @@ const cursorText = z
       if (!/^(\d{1,15}|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?[+-]\d\d(:?\d\d)?)$/.test(at)) throw new RangeError('no place in a list');
       return [at, id];
     } catch {
-      context.addIssue({ code: 'custom', message: 'not a cursor of this list: take it from `next` of the page before' });
+      context.addIssue({ code: 'custom', message: notOfThisList });
       return z.NEVER;
     }
   });
@@ -22,6 +24,16 @@ const cursorText = z
 export const paging = {
   cursor: cursorText.optional().meta({ override: { type: 'string' }, description: '`next` of the page before' }),
   limit: z.coerce.number().int().min(1).max(200).default(50).meta({ description: 'Rows of a page' }),
+};
+
+/** The same of a list that goes by the numbers of its rows. */
+export const pagingByRow = {
+  ...paging,
+  cursor: cursorText
+    .refine(([row]) => /^\d+$/.test(row), notOfThisList)
+    .transform(([row]) => Number(row))
+    .optional()
+    .meta({ override: { type: 'string' }, description: '`next` of the page before' }),
 };
 
 const cursorOf = (of: Keyset): string => Buffer.from(JSON.stringify(of)).toString('base64url');

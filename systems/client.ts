@@ -105,6 +105,11 @@ async function request(
   }
 }
 
+/** The code of a problem. What is no code, a sentence that names a customer perhaps, is none: codes go into messages, logs and histories. */
+const codeIn = (body: unknown): string | undefined => {
+  const code = field(body, 'code');
+  return code !== undefined && /^[a-z][\w-]{0,63}$/i.test(code) ? code : undefined;
+};
 const field = (body: unknown, name: string): string | undefined => {
   const value: unknown = typeof body === 'object' && body !== null ? (body as Record<string, unknown>)[name] : undefined;
   return typeof value === 'string' ? value : undefined;
@@ -124,7 +129,7 @@ function answer(call: string, operation: OperationContract, reply: Reply): Answe
     if (parsed.success) return { ok: true, result: parsed.data };
     throw new SystemRefused(call, status, 'badAnswer', brokenAt(parsed.error));
   }
-  const code = field(body, 'code');
+  const code = codeIn(body);
   if (status === 409 && code !== undefined && operation.errors?.includes(code) === true) return { ok: false, error: code };
   if (temporary(status)) throw new SystemUnavailable(call, `answered ${status}${code === undefined ? '' : ` ${code}`}`, { retryAfterMs: reply.retryAfterMs });
   throw new SystemRefused(call, status, code ?? 'unknown', field(body, 'detail'));
@@ -171,7 +176,7 @@ export async function lookupOperation<const S extends SystemContract, O extends 
   const contract = contractOf(system, operation);
   const call = `${system.name}.${operation} lookup`;
   const reply = await request(call, `${options.baseUrl}/${operation}?key=${encodeURIComponent(options.key)}`, options, { method: 'GET' });
-  if (reply.status === 404 && field(reply.body, 'code') === 'unknownKey') return { found: false };
+  if (reply.status === 404 && codeIn(reply.body) === 'unknownKey') return { found: false };
   return { found: true, answer: answer(call, contract, reply) as Answer<Result<S, O>, ErrorCode<S, O>> };
 }
 

@@ -11,7 +11,7 @@ import type { AppDeps } from '../deps.ts';
 import { exported, exportSchema } from '../export.ts';
 import { inLanguageOf } from '../language.ts';
 import { whyLook } from '../looking.ts';
-import { page, paging } from '../paging.ts';
+import { page, pagingByRow } from '../paging.ts';
 import { Problem } from '../problems.ts';
 import { route, type Route } from '../route.ts';
 import { removeErased } from '../uploads.ts';
@@ -80,11 +80,11 @@ export function privacyRoutes(deps: AppDeps): Route[] {
         person: z.string().max(200).optional(),
         customer: z.string().max(200).optional(),
         case: z.string().max(500).optional(),
-        ...paging,
+        ...pagingByRow,
       }),
       replies: { 200: { description: 'A page', schema: pageOf(lookSchema) } },
       run: async ({ query: { cursor, limit, ...filter }, person }) => {
-        const rows = await listLooks(pool, { ...filter, shops: person.shops }, cursor && Number(cursor[0]), limit + 1);
+        const rows = await listLooks(pool, { ...filter, shops: person.shops }, cursor, limit + 1);
         return { status: 200, body: page(rows, limit, lookView, ({ id }) => [String(id), '']) };
       },
     }),

@@ -168,6 +168,8 @@ describe('the list of looks', () => {
     expect(all).toEqual(all.toSorted((x, y) => y - x));
     expect((await kit.as('far').get('/v1/looks')).body).toEqual({ items: [] });
     expect((await kit.as('li').get('/v1/looks')).status).toBe(403);
+    const ofCases = Buffer.from(JSON.stringify(['2026-11-23 10:00:00+00', 'x'])).toString('base64url');
+    expect((await kit.as('chen').get(`/v1/looks?cursor=${ofCases}`)).body).toMatchObject({ status: 422, errors: [{ path: 'query.cursor' }] });
   });
 
   test('is only added to, also by who has its database', async () => {

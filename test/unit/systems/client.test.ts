@@ -84,6 +84,16 @@ describe('callOperation', () => {
     answer = says(422, { code: 'unknownPayment', detail: '林晓雨 has no such payment' });
     const error = await failure(refund());
     expect(error).toMatchObject({ message: 'finance.refund: answered 422 unknownPayment', detail: '林晓雨 has no such payment' });
+    // Nor what a system puts where its code belongs.
+    for (const code of ['林晓雨', '19900000001', 'Lin Xiaoyu has no such payment']) {
+      for (const [status, message] of [
+        [422, 'finance.refund: answered 422 unknown'],
+        [503, 'finance.refund: answered 503'],
+      ] as const) {
+        answer = says(status, { code });
+        expect(await failure(refund())).toMatchObject({ message });
+      }
+    }
   });
 
   test.each([500, 502, 503, 408, 425, 429])('%i is unavailable: ask again under the same key', async (status) => {
