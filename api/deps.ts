@@ -24,7 +24,9 @@ export interface Seen {
   readonly temporal: boolean;
   /** One polls for cases. */
   readonly worker: boolean;
-  /** How long a task waits for a worker at the pace of the last half minute; 0 where nothing waits, and where nothing moves: that is an outage, and no crowd. */
+  /** A worker has taken something within the last half minute. */
+  readonly moves: boolean;
+  /** How long the oldest task has waited for a worker. */
   readonly behindMs: number;
 }
 

@@ -74,11 +74,11 @@ async function start(settings: Settings): Promise<void> {
     deliver: (of) => deliverInbox(deliveryPool, temporal, of),
     look: async () => {
       try {
-        const { pollers, behindMs } = await lookAtQueue(temporal, settings.TEMPORAL_NAMESPACE);
-        return { temporal: true, worker: pollers > 0, behindMs };
+        const { pollers, moves, oldestMs } = await lookAtQueue(temporal, settings.TEMPORAL_NAMESPACE);
+        return { temporal: true, worker: pollers > 0, moves, behindMs: oldestMs };
       } catch (error) {
         log.debug({ error: error instanceof Error ? error.message : String(error) }, 'Temporal does not answer');
-        return { temporal: false, worker: false, behindMs: 0 };
+        return { temporal: false, worker: false, moves: false, behindMs: 0 };
       }
     },
   };

@@ -1,5 +1,6 @@
 /** What waits in Temporal for a worker. */
 import type { Client } from '@temporalio/client';
+import { optionalTsToMs } from '@temporalio/common/lib/time.js';
 import { taskQueue } from '../workflows/kit/protocol.ts';
 import { callDeadline } from './temporal.ts';
 
@@ -11,8 +12,10 @@ export interface QueueSeen {
   readonly pollers: number;
   /** Tasks that no worker has taken yet, without those of cases that a worker has in its memory: they wait seconds at most, and are then among these. */
   readonly waiting: number;
-  /** How long such a task waits at the pace of the last half minute; 0 where nothing is taken at all. */
-  readonly behindMs: number;
+  /** How long the oldest of them has waited. */
+  readonly oldestMs: number;
+  /** Something was taken within the last half minute. */
+  readonly moves: boolean;
 }
 
 /** Throws when Temporal does not answer. */
@@ -22,10 +25,12 @@ export async function lookAtQueue(temporal: Client, namespace: string): Promise<
       kinds.map((taskQueueType) => temporal.workflowService.describeTaskQueue({ namespace, taskQueue: { name: taskQueue }, taskQueueType, reportStats: true })),
     ),
   );
-  const stats = answers.map(({ stats: of }) => ({ waiting: Number(of?.approximateBacklogCount ?? 0), perSecond: of?.tasksDispatchRate ?? 0 }));
+  const waiting = answers.map(({ stats }) => Number(stats?.approximateBacklogCount ?? 0));
   return {
     pollers: answers[0]?.pollers?.length ?? 0,
-    waiting: stats.reduce((so, of) => so + of.waiting, 0),
-    behindMs: Math.max(...stats.map(({ waiting, perSecond }) => (perSecond > 0 ? Math.round((waiting / perSecond) * 1000) : 0))),
+    waiting: waiting.reduce((so, n) => so + n, 0),
+    // An empty queue has no oldest one, whatever age it says.
+    oldestMs: Math.max(...answers.map(({ stats }, i) => (waiting[i] === 0 ? 0 : (optionalTsToMs(stats?.approximateBacklogAge) ?? 0)))),
+    moves: answers.some(({ stats }) => (stats?.tasksDispatchRate ?? 0) > 0),
   };
 }

@@ -40,9 +40,9 @@ const readiness = z
     load: z
       .object({
         requests: z.enum(['ok', 'refused']).describe('`refused`: some were within the last seconds, as `overloaded`'),
-        starts: z.enum(['ok', 'refused']).describe('`refused`: new cases are, as `backlogged`'),
+        starts: z.enum(['ok', 'refused']).describe('`refused`: some new cases are, or all, as `backlogged`'),
         waiting: z.int().describe('Cases and messages that the engine has not taken in'),
-        behindSeconds: z.number().describe('How long a task waits for a worker'),
+        behindSeconds: z.number().describe('How long what is taken on waits until it is begun'),
       })
       .describe('Whether this process and the engine keep up'),
   })
@@ -75,8 +75,8 @@ export function operationRoutes({ pool, admission, metrics }: AppDeps, backlog: 
       summary: 'Whether requests can be taken: Postgres is there',
       replies: { 200: { description: 'Ready, perhaps degraded', schema: readiness }, 503: { description: 'Postgres is away', schema: readiness } },
       run: async () => {
-        const [{ temporal, worker, behindMs, waiting, takesStarts }, systems] = await Promise.all([backlog.look(), repairs().catch(() => undefined)]);
-        const keepsUp = takesStarts && !admission.refusing;
+        const [{ temporal, worker, behindMs, waiting, refuses }, systems] = await Promise.all([backlog.look(), repairs().catch(() => undefined)]);
+        const keepsUp = refuses === 0 && !admission.refusing;
         const status = systems === undefined ? 'unavailable' : temporal && worker && keepsUp && Object.keys(systems).length === 0 ? 'ready' : 'degraded';
         const of = (there: boolean) => (there ? ('ok' as const) : ('away' as const));
         return {
@@ -89,7 +89,7 @@ export function operationRoutes({ pool, admission, metrics }: AppDeps, backlog: 
             systems: systems ?? {},
             load: {
               requests: admission.refusing ? 'refused' : 'ok',
-              starts: takesStarts ? 'ok' : 'refused',
+              starts: refuses === 0 ? 'ok' : 'refused',
               waiting: waiting ?? 0,
               behindSeconds: Math.round(behindMs / 100) / 10,
             },

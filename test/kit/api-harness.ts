@@ -61,9 +61,8 @@ class RememberedTemporal implements Delivery {
       return 'delivered';
     });
   }
-  behindMs = 0;
   look() {
-    return Promise.resolve({ temporal: !this.away, worker: !this.away, behindMs: this.behindMs });
+    return Promise.resolve({ temporal: !this.away, worker: !this.away, moves: !this.away, behindMs: 0 });
   }
 }
 
@@ -89,7 +88,7 @@ export interface ApiKit {
 const real = ({ pool, temporal }: Kit): Delivery => ({
   start: (row) => startWorkflow(pool, temporal, row),
   deliver: (of) => deliverInbox(pool, temporal, of),
-  look: () => Promise.resolve({ temporal: true, worker: true, behindMs: 0 }),
+  look: () => Promise.resolve({ temporal: true, worker: true, moves: true, behindMs: 0 }),
 });
 
 const salt = randomBytes(16);

@@ -33,7 +33,7 @@ describe('readiness', () => {
     const away = createApp({
       ...kit.deps,
       metrics: new Registry(),
-      delivery: { ...kit.deps.delivery, look: () => Promise.resolve({ temporal: false, worker: false, behindMs: 0 }) },
+      delivery: { ...kit.deps.delivery, look: () => Promise.resolve({ temporal: false, worker: false, moves: false, behindMs: 0 }) },
     });
     const answer = await request(away).get('/readyz');
     expect(answer.status).toBe(200);

@@ -47,7 +47,7 @@ export async function serve(kit: Kit, databaseUrl: string): Promise<Served> {
     delivery: {
       start: (row) => startWorkflow(pool, kit.temporal, row),
       deliver: (of) => deliverInbox(deliveryPool, kit.temporal, of),
-      look: () => Promise.resolve({ temporal: true, worker: true, behindMs: 0 }),
+      look: () => Promise.resolve({ temporal: true, worker: true, moves: true, behindMs: 0 }),
     },
     checkToken: await tokenCheck({ keyFile, issuer: ownIssuer, audience: ownAudience }),
     webhookSecrets: () => [],
