@@ -65,7 +65,7 @@ export type Prepare = (systems: Caller, policy: Policy, progress: Progress) => P
 
 const root = resolve(import.meta.dirname, '../..');
 /** How many there are of each role: enough that nobody waits for a person. */
-const staff: readonly (readonly [Role, number])[] = [
+export const staff: readonly (readonly [Role, number])[] = [
   ['agent', 6],
   ['supervisor', 4],
   ['manager', 3],
@@ -175,7 +175,11 @@ async function arrange(systems: Caller, seed: number, goods: readonly Goods[]): 
 }
 
 /** Makes everyone by the API, and gives each a token. The first manager comes by the command that a person would use: somebody has to make the others. */
-async function cast({ folder, watch }: RunOptions, stack: StackState, signal: AbortSignal): Promise<{ people: readonly Person[]; upstream: Caller }> {
+export async function cast(
+  { folder, watch }: Pick<RunOptions, 'folder' | 'watch'>,
+  stack: StackState,
+  signal: AbortSignal,
+): Promise<{ people: readonly Person[]; upstream: Caller }> {
   const privateKey = await readFile(stack.settings['JWT_PRIVATE_KEY_FILE'] ?? '', 'utf8');
   const caller = async (subject: string): Promise<Caller> =>
     new Caller({ url: () => stack.urls.api, token: await signToken({ privateKey, subject, ttl: '12h' }), signal, watch });
