@@ -97,6 +97,22 @@ export const problems = {
     title: { zh: '请重新打开页面', en: 'Open the page again' },
     detail: { zh: '提交的内容不是来自本页面。请重新打开链接后再试。', en: 'What was sent did not come from our page. Open the link again and repeat it.' },
   },
+  otherOrigin: {
+    status: 403,
+    title: { zh: '不允许此来源的页面', en: 'Not from this page' },
+    detail: {
+      zh: '来自“{origin}”的页面不能调用；允许：{known}。请以该地址打开 Temporal 页面，或更正 TEMPORAL_UI_URL。',
+      en: 'Pages of "{origin}" may not call this; these may: {known}. Open Temporal\'s page by that address, or correct TEMPORAL_UI_URL.',
+    },
+  },
+  otherNamespace: {
+    status: 403,
+    title: { zh: '命名空间不符', en: 'Another namespace' },
+    detail: {
+      zh: '请求头 X-Namespace 为“{namespace}”；此服务只处理命名空间 {own}。',
+      en: 'X-Namespace says "{namespace}"; here only payloads of namespace {own} are opened.',
+    },
+  },
   notFound: {
     status: 404,
     title: { zh: '地址不存在', en: 'No such address' },
@@ -255,6 +271,11 @@ export const problems = {
     title: { zh: '请求过大', en: 'The request is too large' },
     detail: { zh: '请求体不得超过 1 MB。', en: 'A body may have 1 MB at most.' },
   },
+  payloadsTooLarge: {
+    status: 413,
+    title: { zh: '请求过大', en: 'The request is too large' },
+    detail: { zh: '一次最多 {megabytes} MB，请分次发送。', en: 'A call may have {megabytes} MB at most. Send the payloads in several.' },
+  },
   fileTooLarge: {
     status: 413,
     title: { zh: '文件过大', en: 'The file is too large' },
@@ -293,6 +314,14 @@ export const problems = {
     status: 422,
     title: { zh: '内容不符合要求', en: 'Some values do not fit' },
     detail: { zh: '请按 errors 中每个 path 的说明更正后重发。', en: 'Correct what errors names, path by path, and send again.' },
+  },
+  notOpened: {
+    status: 422,
+    title: { zh: '内容无法解密', en: 'A payload does not open' },
+    detail: {
+      zh: '第 {at} 个内容（从 0 起）无法解密：{why}。可能已被改动，或其密钥已停用（见 docs/keys.md）。',
+      en: 'Payload {at}, counted from 0, does not open: {why}. It was changed, or its key has been retired (docs/keys.md).',
+    },
   },
   noFile: {
     status: 422,

@@ -1,5 +1,5 @@
 /** `npm run keys -- …`, in a container `node dist/cli/keys.js …`: makes the keys that the processes read, and exchanges them while the processes run. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { connectPool, inTransaction } from '../db/pool.ts';
@@ -75,7 +75,7 @@ async function promote(places: Places, kind: string): Promise<void> {
   say(`Key "${sealing.id}" seals from now on. ${then[ring]}`);
 }
 
-/** A tenth of the customers, or this many: often enough to see that it goes on. */
+/** Often enough to see that it goes on. */
 const progressEveryMs = 2000;
 
 async function rewrap(places: Places): Promise<void> {
@@ -89,7 +89,8 @@ async function rewrap(places: Places): Promise<void> {
   try {
     const all = await left();
     let done = 0;
-    let told = performance.now();
+    const began = performance.now();
+    let told = began;
     for (let more = 1; more > 0 && !stopping; done += more) {
       more = await inTransaction(pool, (tx) => rewrapSome(tx, masters));
       if (performance.now() - told < progressEveryMs) continue;
@@ -97,7 +98,7 @@ async function rewrap(places: Places): Promise<void> {
       say(`  ${done} of ${all} customers' keys`);
     }
     const rest = await left();
-    say(`${done} customers' keys are sealed anew under "${ring[0].id}".`);
+    say(`${done} customers' keys are sealed anew under "${ring[0].id}", in ${((performance.now() - began) / 1000).toFixed(1)} s.`);
     if (rest > 0) {
       say(
         `${rest} are not: ${stopping ? 'it was broken off' : 'a process that had not read the file again made them meanwhile'}. Repeat: npm run keys -- rewrap`,
@@ -146,21 +147,34 @@ const stateOf = ({ next, until }: Key, at: number): string =>
       ? 'next: opens only, until it is promoted'
       : `opens; sealed until ${until === undefined ? 'nobody knows when' : `${until.slice(0, 16)}Z`}`;
 
-async function status(places: Places, needs: Needs): Promise<void> {
-  for (const ring of ringNames) {
-    say(`${ring}  ${places[rings[ring].file]}`);
-    for (const [at, key] of readRing(places, ring).entries()) {
-      say(`  ${key.id.padEnd(4)} ${stateOf(key, at)}`);
-      if (at === 0) continue;
-      const need = await needs.of(ring, key).catch((error: unknown) => ({ why: `not known: ${error instanceof Error ? error.message : String(error)}` }));
-      if (!key.next) say(`       ${need.why ?? `nothing needs it: npm run keys -- retire ${ring} ${key.id}`}`);
-    }
+async function ringStatus(places: Places, ring: RingName, needs: Needs): Promise<void> {
+  for (const [at, key] of readRing(places, ring).entries()) {
+    say(`  ${key.id.padEnd(4)} ${stateOf(key, at)}`);
+    if (at === 0 || key.next) continue;
+    const { why } = await needs.of(ring, key).catch((error: unknown) => ({ why: `not known: ${error instanceof Error ? error.message : String(error)}` }));
+    say(`       ${why ?? `nothing needs it: npm run keys -- retire ${ring} ${key.id}`}`);
   }
-  say(`jwt  ${places.JWT_PUBLIC_KEY_FILE}`);
+}
+
+async function tokenStatus(places: Places): Promise<void> {
   const words = { signs: 'signs', next: 'next: checks only, until it is promoted', checks: 'checks tokens that it signed before' } as const;
   for (const { id, state } of await tokenKeys(places)) say(`  ${id} ${words[state]}`);
-  say(`webhook  ${places.WEBHOOK_SECRETS_DIR}`);
+}
+
+async function webhookStatus(places: Places): Promise<void> {
   for (const system of await systemsIn(places)) say(`  ${system.padEnd(14)} ${(await secretsOf(places, system)).join(', ')}`);
+}
+
+async function status(places: Places, needs: Needs): Promise<void> {
+  const of = async (kind: string, file: string, print: () => Promise<void>): Promise<void> => {
+    say(`${kind}  ${file}`);
+    // A container has the files that its process needs, and no others.
+    if (existsSync(file)) await print();
+    else say('  not here');
+  };
+  for (const ring of ringNames) await of(ring, places[rings[ring].file], () => ringStatus(places, ring, needs));
+  await of('jwt', places.JWT_PUBLIC_KEY_FILE, () => tokenStatus(places));
+  await of('webhook', places.WEBHOOK_SECRETS_DIR, () => webhookStatus(places));
 }
 
 function named(value: string | undefined, what: string): string {

@@ -92,6 +92,7 @@ export async function startStack({ folder: given, port, host, policyFile, ports,
     const temporalPort = await claim('Temporal', '--temporal-port', ports.temporal, '127.0.0.1');
     const metricsPort = await freePort();
     const temporalUiPort = await claim("Temporal's page", '--temporal-ui-port', ports.temporalUi, '127.0.0.1');
+    const codec = `http://127.0.0.1:${await freePort()}`;
 
     const clusterFolder = join(folder, 'postgres');
     const holdsData = existsSync(clusterFolder);
@@ -180,6 +181,7 @@ export async function startStack({ folder: given, port, host, policyFile, ports,
           program: temporal.path,
           port: temporalPort,
           uiPort: temporalUiPort,
+          uiCodec: codec,
           namespaces: [namespace],
           database: join(folder, 'temporal.db'),
           env,
@@ -191,6 +193,10 @@ export async function startStack({ folder: given, port, host, policyFile, ports,
         ...(env['SYSTEMS_URL'] === undefined ? [ours('systems', 'systems/server', childEnv('systems'), answers(`${systemsUrl}/healthz`))] : []),
         ours('worker', 'worker/main', childEnv('worker'), saysReady),
         ours('api', 'api/main', childEnv('api'), answers(`${api}/readyz`)),
+        // Temporal's page on this machine shows what histories hold, to whoever sits at it: it knows no log-in that could be asked for.
+        ...(temporal.kind === 'program'
+          ? [ours('codec', 'codec/main', { ...env, ...settings, HOST: '127.0.0.1', PORT: new URL(codec).port, CODEC_AUTH: 'none' }, answers(`${codec}/healthz`))]
+          : []),
       ];
       await Promise.all(own.map((spec) => timed(spec.name, () => unless(signal, () => supervisor.start(spec)))));
     } catch (error) {

@@ -70,6 +70,8 @@ export interface DevServerOptions {
   readonly port: number;
   /** Without it there is no page to look at. */
   readonly uiPort?: number;
+  /** Where the page has payloads opened. */
+  readonly uiCodec?: string;
   /** Made at start; `default` is always there. */
   readonly namespaces: readonly string[];
   /** Where its state is kept; without it, in memory. */
@@ -93,7 +95,7 @@ const limits = [
 const dynamicConfig = ['system.enableActivityEagerExecution=true', ...limits.map((limit) => `${limit}=20000`)];
 
 /** How to run Temporal's development server: the whole server and its page in one process. */
-export const devServer = ({ program, port, uiPort, namespaces, database, settings = [], env }: DevServerOptions): ChildSpec => ({
+export const devServer = ({ program, port, uiPort, uiCodec, namespaces, database, settings = [], env }: DevServerOptions): ChildSpec => ({
   name: 'temporal',
   command: program,
   args: [
@@ -105,6 +107,7 @@ export const devServer = ({ program, port, uiPort, namespaces, database, setting
     '--log-level=warn',
     ...namespaces.map((namespace) => `--namespace=${namespace}`),
     ...(uiPort === undefined ? ['--headless'] : [`--ui-port=${uiPort}`]),
+    ...(uiCodec === undefined ? [] : [`--ui-codec-endpoint=${uiCodec}`]),
     ...(database === undefined ? [] : [`--db-filename=${database}`]),
     ...[...dynamicConfig, ...settings].map((setting) => `--dynamic-config-value=${setting}`),
   ],

@@ -26,7 +26,7 @@ import { sealingCodec } from '../../delivery/codec.ts';
 import { settleLate } from '../../delivery/late.ts';
 import { startWorkflow } from '../../delivery/start.ts';
 import { connectTemporal, searchAttributes } from '../../delivery/temporal.ts';
-import { fixedKeys, type KeyRing } from '../../keys/ring.ts';
+import { fixedKeys, type KeyRing, type Keys } from '../../keys/ring.ts';
 import { loadPolicy } from '../../policies/load.ts';
 import type { SystemContract } from '../../systems/contract.ts';
 import { callable } from '../../systems/index.ts';
@@ -114,9 +114,10 @@ Runtime.install({ logger: new DefaultLogger('ERROR'), telemetryOptions: { loggin
 export async function startKit(
   { databaseUrl, temporal: { address, namespace, skipsTime }, codecKeys: ring, sandboxUrl = databaseUrl }: Surroundings,
   extra: Readonly<Record<string, AnySandbox>> = {},
+  /** Of a file, for tests in which they change. */
+  codecKeys: Keys = fixedKeys(ring),
 ): Promise<Kit> {
   const pool = connectPool(databaseUrl, 'kit-test', 20);
-  const codecKeys = fixedKeys(ring);
   const dataConverter = { payloadCodecs: [sealingCodec(codecKeys)] };
   const temporal = connectTemporal({ address, namespace, codecKeys });
   if (skipsTime) {

@@ -1,13 +1,13 @@
 /** What a history holds: sealed payloads without words that people wrote, and an end to its length. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { WorkflowFailedError } from '@temporalio/client';
-import type { Payload } from '@temporalio/common';
 import { randomBytes } from 'node:crypto';
 import { sealingCodec } from '../../delivery/codec.ts';
 import { connectTemporal } from '../../delivery/temporal.ts';
 import { fixedKeys } from '../../keys/ring.ts';
 import type { CaseId } from '../../values/ids.ts';
 import { startKit, type Kit, type Surroundings } from './harness.ts';
+import { encodingOf, payloadsIn, type Found } from './payloads.ts';
 import { surroundings } from './surroundings.ts';
 import { tinyCases } from './tiny.ts';
 
@@ -21,17 +21,6 @@ afterAll(() => kit.stop());
 
 const { open, say } = tinyCases(() => kit);
 
-interface Found {
-  readonly at: string;
-  readonly payload: Payload;
-}
-/** Every payload in a history, with where it stands. */
-function payloadsIn(value: unknown, at = ''): Found[] {
-  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return [];
-  if ('metadata' in value && 'data' in value && value.data instanceof Uint8Array) return [{ at, payload: value as Payload }];
-  return Object.entries(value).flatMap(([key, inner]) => payloadsIn(inner, `${at}/${key}`));
-}
-const encodingOf = ({ payload }: Found): string => Buffer.from(payload.metadata?.['encoding'] ?? []).toString();
 const bytes = (found: readonly Found[]): string => found.map(({ payload }) => Buffer.from(payload.data ?? []).toString()).join('\n');
 
 describe('payloads', () => {

@@ -13,7 +13,7 @@ import { until } from './until.ts';
 import { start } from './whole.ts';
 import type { Start } from './whole.ts';
 
-const processes = ['postgres', 'temporal', 'systems', 'worker', 'api'];
+const processes = ['postgres', 'temporal', 'systems', 'worker', 'api', 'codec'];
 
 describe('npm start, from an empty folder to its end', () => {
   let folder: string;

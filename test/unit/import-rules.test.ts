@@ -151,6 +151,11 @@ const rooms: Record<string, { readonly file: string; readonly may: readonly stri
     may: ['../activities/clock.ts', '../activities/calendar.ts'],
     mayNot: ['../activities/clock-log.ts', '../activities/effects.ts'],
   },
+  'the codec server': {
+    file: 'codec/app.ts',
+    may: ['express', 'zod', '../api/problems.ts', '../api/token.ts', '../db/people.ts', '../delivery/codec.ts', './payloads.ts'],
+    mayNot: ['../api/app.ts', '../api/routes/cases.ts', '../db/cases.ts', '../db/sealed.ts', '../workflows/index.ts', '@temporalio/client'],
+  },
   'the worker': { file: 'worker/main.ts', may: ['../activities/effects.ts', '@temporalio/worker'], mayNot: ['express', '../api/main.ts'] },
   'the command line': { file: 'cli/start.ts', may: ['../db/migrate.ts', 'node:fs'], mayNot: ['../test/run.ts'] },
 };

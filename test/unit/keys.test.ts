@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { chmodSync, copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 import { editFile } from '../../cli/keys/edit.ts';
 import { codecKeyPurpose, codecKeysOf, sealingCodec } from '../../delivery/codec.ts';
 import { keysOfFile, type FileNews } from '../../keys/file.ts';
@@ -177,7 +177,7 @@ function traffic(files: readonly [string, string]) {
       if (made?.[0]) sealed.push(made[0]);
       await other?.decode(made ?? []).catch((error: unknown) => failures.push(String(error)));
       // Lets the one who rotates have a turn; a real payload waits for the network.
-      await new Promise((resume) => setImmediate(resume));
+      await nextTurn();
     }
   };
   const running = run();
