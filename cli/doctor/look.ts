@@ -105,12 +105,12 @@ async function listed(temporal: Client, query: string, most: number): Promise<st
 }
 
 async function inTemporal({ temporal, namespace }: Engine): Promise<{ readonly found: Found[]; readonly workers: number }> {
-  const { pollers, behindMs } = await lookAtQueue(temporal, namespace);
+  const { pollers, oldestMs } = await lookAtQueue(temporal, namespace);
   const failing = await listed(temporal, 'ExecutionStatus = "Running" AND TemporalReportedProblems = "category=WorkflowTaskFailed"', 1000);
   const found: Found[] = [
     ...(pollers === 0 ? [{ what: 'workerAway', n: 1 } as const] : []),
     ...(failing.length === 0 ? [] : [{ what: 'failing', n: failing.length, cases: failing.slice(0, named) } as const]),
-    ...(behindMs > 5000 ? [{ what: 'behind', n: 1, age: behindMs / 1000 } as const] : []),
+    ...(oldestMs > 5000 ? [{ what: 'behind', n: 1, age: oldestMs / 1000 } as const] : []),
   ];
   return { found, workers: pollers };
 }
