@@ -38,6 +38,9 @@ export function createBacklog({ pool, delivery, backlogMost, log, metrics }: App
     registers: [metrics],
   });
 
+  const temporalGauge = new Gauge({ name: 'kefu_temporal_up', help: 'Whether Temporal answers: 1 or 0', registers: [metrics] });
+  const workerGauge = new Gauge({ name: 'kefu_worker_up', help: 'Whether a worker polls Temporal for cases: 1 or 0', registers: [metrics] });
+
   async function see(): Promise<Load> {
     const counting = waitingForEngine(pool, backlogMost + 1).catch(() => undefined);
     // Whoever asks for health is answered, however busy Postgres is.
@@ -48,6 +51,8 @@ export function createBacklog({ pool, delivery, backlogMost, log, metrics }: App
     const load = { ...seen, behindMs, waiting: counted?.waiting, refuses: (counted?.waiting ?? 0) > backlogMost ? 1 : share };
     last = { at: Date.now(), load };
     behindGauge.set(behindMs / 1000);
+    temporalGauge.set(seen.temporal ? 1 : 0);
+    workerGauge.set(seen.worker ? 1 : 0);
     return load;
   }
 

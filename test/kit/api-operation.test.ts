@@ -38,6 +38,8 @@ describe('readiness', () => {
     const answer = await request(away).get('/readyz');
     expect(answer.status).toBe(200);
     expect(answer.body).toMatchObject({ status: 'degraded', temporal: 'away', worker: 'away' });
+    const page = (await request(away).get('/metrics')).text.split('\n');
+    for (const line of ['kefu_temporal_up 0', 'kefu_worker_up 0']) expect(page).toContain(line);
   });
 
   test('without Postgres it is 503, and so is everything else, at once, saying when to try again (HT9)', async () => {
