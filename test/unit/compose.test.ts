@@ -97,7 +97,8 @@ function faultsOf({ services, networks, secrets, volumes }: Compose): string[] {
     if (name !== 'postgres' && meet(service, services['postgres']) && !clientsOfPostgres.includes(name)) say('reaches Postgres');
 
     for (const [setting, value] of Object.entries(environment)) {
-      if (/(PASSWORD|PWD|SECRET|SECRET_KEY|TOKEN)$/.test(setting) || /:\/\/[^/@]*:[^/@]*@/.test(value)) say(`has a secret in ${setting}`);
+      if ((/(PASSWORD|PWD|SECRET|SECRET_KEY|TOKEN)$/.test(setting) && !/^(true|false)$/.test(value)) || /:\/\/[^/@]*:[^/@]*@/.test(value))
+        say(`has a secret in ${setting}`);
       const [, secret] = /^\/run\/secrets\/(.+)$/.exec(value) ?? [];
       if (secret !== undefined && !(service.secrets ?? []).includes(secret)) say(`looks for the secret ${secret}, which it is not given`);
       const to = addressed(value);
@@ -172,7 +173,7 @@ describe('docker-compose.yml', () => {
     expect(faultsOf(composeOf(text.replace(from, to)))).toContain(fault);
   });
 
-  test.each(['api', 'worker'])('tells the %s everything that it needs to start', async (name) => {
+  test.each(['api', 'worker', 'codec'])('tells the %s everything that it needs to start', async (name) => {
     const service = compose.services[name];
     const process = service && processIn(service);
     if (process === undefined) throw new Error(`there is no ${name}`);

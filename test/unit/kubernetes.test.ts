@@ -143,6 +143,7 @@ const of = <K extends Kind>(all: readonly KubernetesObject[], kind: K): Extract<
 const secondsToEnd: Readonly<Record<string, (environment: Readonly<Record<string, string>>) => number>> = {
   api: (environment) => (Number(environment['STOP_NOTICE_MS'] ?? 0) + drainMs) / 1000,
   worker: () => 10,
+  codec: () => drainMs / 1000,
 };
 
 /** The environment of a container, with what it has from the settings. */
@@ -211,7 +212,8 @@ function faultsOf(files: Readonly<Record<string, string>>): string[] {
       }
       if (!ports.has(String(asked.httpGet.port))) say(`is asked for its ${which} on ${asked.httpGet.port}, which is none of its ports`);
       // Not alive is who hangs; Postgres away is no reason to end a process.
-      const path = which === 'readiness' ? '/readyz' : '/healthz';
+      // The codec server has one answer to both.
+      const path = which === 'readiness' && process !== 'codec' ? '/readyz' : '/healthz';
       if (asked.httpGet.path !== path) say(`is asked for its ${which} at ${asked.httpGet.path}, not at ${path}`);
     }
     const needs = secondsToEnd[name]?.(environment) ?? 0;
@@ -310,7 +312,7 @@ describe('deploy/kubernetes', () => {
     expect(faultsOf({ ...texts, [file]: texts[file]?.replace(from, to) ?? '' })).toContain(fault);
   });
 
-  test.each(['api', 'worker'] as const)('tells the %s everything that it needs to start', async (name) => {
+  test.each(['api', 'worker', 'codec'] as const)('tells the %s everything that it needs to start', async (name) => {
     const all = Object.values(texts).flatMap(objectsOf);
     const [one] = of(all, 'Deployment').find(({ metadata }) => metadata.name === name)?.spec.template.spec.containers ?? [];
     if (one === undefined) throw new Error(`there is no ${name}`);

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { readSettings as readApi } from '../../api/settings.ts';
 import { ensureSecrets } from '../../cli/stack/secrets.ts';
+import { readSettings as readCodec } from '../../codec/settings.ts';
 import { systems } from '../../systems/index.ts';
 import { readConfig as readWorker } from '../../worker/config.ts';
 
@@ -15,6 +16,7 @@ export const modules = {
   'dist/api/main.js': 'api',
   'dist/worker/main.js': 'worker',
   'dist/systems/server.js': 'systems',
+  'dist/codec/main.js': 'codec',
   'dist/cli/migrate.js': 'migrate',
   'dist/cli/keys.js': 'keys',
 } as const;
@@ -64,7 +66,7 @@ export async function standIn(environment: Readonly<Record<string, string>>, { k
 
 /** Parses the environment as the process does at its start; returns why it would not start. */
 export function refusalOf(process: Process, environment: Readonly<Record<string, string>>): string | undefined {
-  const parse = { api: readApi, worker: readWorker, systems: undefined, migrate: undefined, keys: undefined }[process];
+  const parse = { api: readApi, worker: readWorker, codec: readCodec, systems: undefined, migrate: undefined, keys: undefined }[process];
   try {
     parse?.({ ...environment });
     return undefined;
