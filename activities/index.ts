@@ -4,14 +4,13 @@ import { ApplicationFailure } from '@temporalio/common';
 import { findCase, idOf, lockCase, nowLocked, openCase, type CaseRow } from '../db/cases.ts';
 import { correlate, KeyTaken, storeInbound } from '../db/inbox.ts';
 import { tellBroken } from '../db/messages.ts';
-import { inTransaction, refusalCode, whenCommitted, type Sql } from '../db/pool.ts';
+import { inTransaction, refusalCode, timeOf, whenCommitted, type Sql } from '../db/pool.ts';
 import { closeAllTasks, closeTasks, openTask } from '../db/tasks.ts';
 import { note } from '../db/timeline.ts';
 import { deliverInbox } from '../delivery/inbox.ts';
 import { settleLate } from '../delivery/late.ts';
 import { startWorkflow } from '../delivery/start.ts';
 import type { CaseId } from '../values/ids.ts';
-import { instant } from '../values/instant.ts';
 import { canonicalJson } from '../values/hash.ts';
 import { manifestOf, type RegisteredProcess } from '../workflows/registry.ts';
 import { failures, repairTask, type CloseCaseRequest, type DecideRequest, type KitActivities } from '../workflows/kit/protocol.ts';
@@ -215,6 +214,6 @@ async function tellParent(tx: Sql, child: CaseRow, outcome: unknown): Promise<vo
     name: 'outcome',
     caseId: child.parent,
     body: { of: child.id, outcome },
-    at: instant(Date.now()),
+    at: await timeOf(tx),
   });
 }

@@ -3,7 +3,7 @@ import { findCase } from '../db/cases.ts';
 import { addJob } from '../db/jobs.ts';
 import { linkOfMessage, linkUrl, type LinkLanguage } from '../db/links.ts';
 import { bundled, countSent, findMessage, settleMessage, type MessageRow } from '../db/messages.ts';
-import { inTransaction } from '../db/pool.ts';
+import { inTransaction, timeOf } from '../db/pool.ts';
 import type { PolicyValues } from '../policies/schema.ts';
 import { callOperation } from '../systems/client.ts';
 import { crm } from '../systems/crm/contract.ts';
@@ -40,7 +40,7 @@ export async function sendMessage(engine: Engine, id: string): Promise<void> {
     return;
   }
   if (traits.kind === 'marketing' && of.customer !== null) {
-    const until = await heldUntil(engine, of.customer, policy, instant(Date.now()));
+    const until = await heldUntil(engine, of.customer, policy, await timeOf(engine.pool));
     if (until === 'never') {
       await settle(engine, id, 'held', 'no consent, or too many already');
       return;
@@ -80,7 +80,7 @@ export async function sendMessage(engine: Engine, id: string): Promise<void> {
 
 /** The address at which the customer of a message looks and acts. Nothing keeps it: it is made again from its row whenever it is needed. */
 async function linkOf({ pool, links }: Engine, { id, case_id: caseId }: MessageRow, language: LinkLanguage, lifetime: number): Promise<string> {
-  const link = await inTransaction(pool, (tx) => linkOfMessage(tx, { id, caseId }, language, lifetime, instant(Date.now())));
+  const link = await inTransaction(pool, async (tx) => linkOfMessage(tx, { id, caseId }, language, lifetime, await timeOf(tx)));
   return linkUrl(links, link);
 }
 

@@ -4,7 +4,7 @@ import type { CaseId } from '../values/ids.ts';
 import { instant, type Instant } from '../values/instant.ts';
 import type { Inbound, TaskDecision } from '../workflows/kit/protocol.ts';
 import { heldOpen, lockCase } from './cases.ts';
-import type { Sql } from './pool.ts';
+import { timeOf, type Sql } from './pool.ts';
 import { note } from './timeline.ts';
 
 export interface Arrival {
@@ -189,7 +189,7 @@ async function claim(tx: Sql, source: string, key: string, holder: CaseId, of: C
       name: 'withdraw',
       caseId: id,
       body: { reason: 'claimed' },
-      at: instant(Date.now()),
+      at: await timeOf(tx),
     });
 }
 

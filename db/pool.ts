@@ -1,5 +1,6 @@
 import { types } from 'node:util';
 import pg from 'pg';
+import { instant, type Instant } from '../values/instant.ts';
 
 /** Something that runs statements: the pool, or a transaction. */
 export type Sql = Pick<pg.ClientBase, 'query'>;
@@ -83,6 +84,14 @@ export function whenCommitted(sql: Sql, work: () => void): void {
   const afterwards = open.get(sql)?.afterwards;
   if (afterwards === undefined) work();
   else afterwards.push(work);
+}
+
+/** What time it is, by Postgres: what is written down is timed by one clock, however far those of our processes are off. In a transaction, when it began. */
+export async function timeOf(sql: Sql): Promise<Instant> {
+  const { rows } = await sql.query<{ now: Date }>('select now()');
+  const [row] = rows;
+  if (row === undefined) throw new Error('Postgres does not know what time it is');
+  return instant(row.now);
 }
 
 const onBreak = (): void => undefined;

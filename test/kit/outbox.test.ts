@@ -1,5 +1,5 @@
 /** What cases tell people: sent once, in the reader's language, by the first channel that takes it; marketing only when it may be. */
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import fc from 'fast-check';
 import { quietUntil, sendMessage } from '../../activities/outbox.ts';
 import { openLink } from '../../db/links.ts';
@@ -165,6 +165,27 @@ describe('a message that carries the customer’s link', () => {
     expect(late.status).toBe('expired');
     expect(await sentTo(await queued('english-link', 'look', { name: 'A-7' }))).not.toBe('');
     expect(outbox.at(-1)?.text).toMatch(/^See to A-7 here: /);
+  });
+
+  test('is good for as long as the policy says, also when the clock of the process that sends it is days off', async () => {
+    const now = Date.now;
+    for (const [days, name] of [
+      [3, 'ahead'],
+      [-3, 'behind'],
+    ] as const) {
+      const id = await queued(`link-${name}`, 'look', { name: 'A-11' });
+      const off = jest.spyOn(Date, 'now').mockImplementation(() => now() + days * 86_400_000);
+      try {
+        await sendMessage(kit.engine, id);
+      } finally {
+        off.mockRestore();
+      }
+      const { rows } = await kit.pool.query<{ days: number }>(
+        'select extract(epoch from expires_at - now())::float8 / 86400 as days from customer_links where case_id = $1',
+        [caseIn(id)],
+      );
+      expect(rows.map((row) => Math.round(row.days))).toEqual([30]);
+    }
   });
 
   test('sends the same one again after a crash, and with the next message; a new one once it was revoked or is nearly over', async () => {
