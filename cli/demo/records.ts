@@ -46,10 +46,12 @@ const twice = <T>(items: Iterable<T>, key: (item: T) => string): (readonly [stri
 // ── what came in ───────────────────────────────────────────────────────────
 /** Every webhook that was delivered is one row, every row was taken in or has become something, and no fact is two rows. */
 function* ofInbox({ own, cases, webhooks }: Rows, ended: ReadonlySet<string>): Generator<Finding> {
+  const open = new Set(own.cases.flatMap((row) => (row.status === 'open' ? [row.id] : [])));
   for (const row of own.inbox) {
     const of = row.case ?? row.source;
     const name = `inbox row ${row.id} (${row.kind} ${row.name} of ${row.source})`;
     if (row.case !== null && ended.has(row.case) && !row.seen && row.became === null) yield say('lost', of, `${name} was never taken in`);
+    if (row.case !== null && open.has(row.case) && !row.seen && row.became === null) yield say('stuck', of, `${name} was never brought to it`);
     if (row.kind === 'event' && row.became === 'late') yield say('lost', of, `${name} came late, and nothing became of it`);
     if (row.case === null && row.became === null && own.unclaimed.has(row.source)) yield say('lost', of, `${name} is nobody's, and no case was opened for it`);
     const opened = row.became?.startsWith('start:') === true ? row.became.slice('start:'.length) : undefined;

@@ -80,13 +80,13 @@ export const controls: readonly Control[] = [
     name: 'sweeps',
     title: 'without the sweeps: nobody brings to a case what was stored while it could not be brought',
     breaks: [{ file: 'worker/main.ts', text: 'const sweeping = startSweeping(engine);', by: 'const sweeping = { stop: () => Promise.resolve() };' }],
-    // The API takes starts and decisions all the same, and dies before it could bring them.
+    // When all have been started: the API takes decisions and webhooks all the same, and dies before it could bring them.
     faults: [
-      { kind: 'cut', target: 'api-temporal', at: 0, gapMs: 0, forMs: 12_000 },
-      { kind: 'kill', target: 'api', at: 0, gapMs: 6000, forMs: 0 },
+      { kind: 'cut', target: 'api-temporal', at: 0.5, gapMs: 0, forMs: 12_000 },
+      { kind: 'kill', target: 'api', at: 0.5, gapMs: 6000, forMs: 0 },
     ],
     wants: anyCase,
-    conviction: { charge: 'stuck', why: /it has not ended/ },
+    conviction: { charge: 'stuck', why: /was never brought to it/ },
   },
   {
     name: 'undo',

@@ -212,6 +212,12 @@ describe('our own records', () => {
 
   const controls: readonly [what: string, kind: Finding['kind'], why: RegExp, rows: Rows][] = [
     ['an event that an ended case never took in', 'lost', /inbox row 1 .* never taken in/, withInbox(1, { seen: false })],
+    [
+      'an event that was never brought to its case',
+      'stuck',
+      /inbox row 1 .* never brought/,
+      { ...withInbox(1, { seen: false }), own: { ...withInbox(1, { seen: false }).own, cases: [also, { ...also, id, status: 'open' }] } },
+    ],
     ['a decision that an ended case never took in', 'lost', /inbox row 2 .* never taken in/, withInbox(2, { seen: false })],
     ['an event that came late and of which nothing became', 'lost', /came late/, withInbox(4, { became: 'late' })],
     ['an event whose case of its own is not there', 'lost', /which is not there/, withOwn({ cases: own.cases })],
@@ -340,12 +346,11 @@ describe('our own records', () => {
 
   const innocent: readonly [what: string, rows: Rows][] = [
     [
-      'rows of an open case that are on their way',
+      'what an open case holds and is at',
       {
         ...withOwn({
           cases: [{ ...also }, { ...own.cases[0], id, shop: 'mx', starter: 'shop', policy: 'p1', status: 'open' }],
           holds: [{ hold: `${id}/allowance`, status: 'held' }],
-          inbox: own.inbox.map((row) => ({ ...row, seen: false })),
           effects: own.effects.map((one) => (one.path === 'tally' ? { ...one, status: 'sending', ok: null } : one)),
         }),
       },

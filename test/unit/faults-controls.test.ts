@@ -11,7 +11,7 @@ const root = resolve(import.meta.dirname, '../..');
 const proofs: Readonly<Record<string, Finding>> = {
   key: { kind: 'doubled', case: 'c', why: 'finance did the same goodwill 2 times, under a, b' },
   dedupe: { kind: 'doubled', case: 'c', why: '2 inbox rows are the same event x' },
-  sweeps: { kind: 'stuck', case: 'c', why: 'it has not ended' },
+  sweeps: { kind: 'stuck', case: 'c', why: 'inbox row 7 (decision review of task) was never brought to it' },
   undo: { kind: 'wrong', case: 'c', why: 'it took back tally before label, which it had done later' },
 };
 const outcome = (findings: readonly Finding[]): Outcome => ({ findings, lines: [], ok: findings.length === 0, kills: 0, faults: 0 });
