@@ -4,8 +4,12 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { carryOut, modeFlags, modeOf, optionsOf, runMain, whole, type Mode } from './demo/command.ts';
+import { controls, innocent, runControls } from './faults/controls.ts';
 import { allKinds, kinds } from './faults/plan.ts';
 import { processOptions, runFaults } from './faults/run.ts';
+
+/** Enough for every control to be provoked. */
+const inControl = 20;
 
 export const help = `npm run faults -- [options]
 
@@ -15,20 +19,25 @@ ${allKinds.map((kind) => `  ${kind.padEnd(12)}${kinds[kind].title}: ${kinds[kind
 It ends with how long the engine took to work again, and a judge that reads only the systems' ledgers, the API and Postgres:
   N cases, K kills, F faults: 0 lost, 0 doubled, 0 stuck, 0 wrong      (exit code 1 when one of the four is not 0, and the cases are named)
 
-  --cases N          how many cases                                        (100)
+With --controls the judge is judged: copies of this checkout, each with something broken on purpose, have to be convicted, and the engine as it is has not
+  (exit code 1 otherwise):
+${[...controls, innocent].map(({ name, title }) => `  ${name.padEnd(12)}${title}`).join('\n')}
+
+  --cases N          how many cases                                        (100; with --controls ${inControl} for each)
   --seed N           draws the cases, the plan of faults, and their fates  (1)
   --process P        cases of return-exchange or of late-parcel alone      (both)
   --kills N          how many kills                                        (one for every 10 cases, at least 5)
   --faults N         how many other faults                                 (one for every 5 cases, at least 11)
   --concurrency N    cases at once                                         (48)
   --data FOLDER      where its stack keeps everything                      (.data/faults-SEED)
+  --controls         the negative controls, in .data/faults-controls
   --detach           run in the background
   --status           how far the run is that these options name
   --resume           go on with it where it was interrupted
   --help             this text`;
 
 const optionsSchema = z.object({
-  cases: whole(1, 5000, 'cases').default(100),
+  cases: whole(1, 5000, 'cases').optional(),
   seed: whole(0, 2 ** 31, 'seed').default(1),
   process: z.enum(processOptions, { error: `--process is ${processOptions.join(' or ')}` }).optional(),
   kills: whole(0, 1000, 'kills').optional(),
@@ -43,15 +52,31 @@ const leastKills = kinds.kill.targets.length;
 const leastFaults = allKinds.length - 1;
 
 /** Reads the command line; throws an Error that says what does not fit. */
-export function readArguments(argv: readonly string[]): { readonly options: Options; readonly mode: Mode } {
+export function readArguments(argv: readonly string[]): { readonly options: Options; readonly mode: Mode | 'controls' } {
   const text = { type: 'string' } as const;
   const { values } = parseArgs({
     args: [...argv],
-    options: { cases: text, seed: text, process: text, kills: text, faults: text, concurrency: text, data: text, ...modeFlags },
+    options: {
+      cases: text,
+      seed: text,
+      process: text,
+      kills: text,
+      faults: text,
+      concurrency: text,
+      data: text,
+      controls: { type: 'boolean' },
+      ...modeFlags,
+    },
   });
-  const { detach, status, resume, help: asked, ...given } = values;
+  const { detach, status, resume, help: asked, controls: control, ...given } = values;
   const mode = modeOf({ detach, status, resume, help: asked });
-  return { options: optionsOf(optionsSchema, mode === 'help' ? {} : given), mode };
+  if (mode === 'help') return { options: optionsOf(optionsSchema, {}), mode };
+  const options = optionsOf(optionsSchema, given);
+  if (!control) return { options, mode };
+  if (mode !== 'run') throw new Error('--controls run in the foreground: some minutes for each.');
+  const strange = Object.keys(given).filter((name) => !['cases', 'seed', 'data'].includes(name));
+  if (strange.length > 0) throw new Error(`--controls have their own ${strange.join(', ')}.`);
+  return { options, mode: 'controls' };
 }
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -60,6 +85,7 @@ async function main(argv: readonly string[]): Promise<number> {
     console.log(help);
     return 0;
   }
+  if (mode === 'controls') return judgeTheJudge(options);
   const name = `${options.process === undefined ? '' : `${options.process}-`}${options.seed}`;
   const folder = resolve(options.data ?? `.data/faults-${name}`);
   return carryOut({
@@ -72,19 +98,29 @@ async function main(argv: readonly string[]): Promise<number> {
     folder,
     run: name,
     given: options.data !== undefined,
-    play: (of, { own, ...context }) => {
+    play: ({ cases = 100, ...of }, { own, ...context }) => {
       if (!own) throw new Error(`A stack runs on ${folder} that is not made for faults. End it, or choose another folder with --data.`);
       return runFaults(
         {
           ...of,
+          cases,
           folder,
-          kills: of.kills ?? Math.max(leastKills, Math.ceil(of.cases / 10)),
-          faults: of.faults ?? Math.max(leastFaults, Math.ceil(of.cases / 5)),
+          kills: of.kills ?? Math.max(leastKills, Math.ceil(cases / 10)),
+          faults: of.faults ?? Math.max(leastFaults, Math.ceil(cases / 5)),
         },
         context,
       );
     },
   });
+}
+
+async function judgeTheJudge({ cases = inControl, seed, data }: Options): Promise<number> {
+  const stopping = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort(new Error('Interrupted.')));
+  const folder = resolve(data ?? '.data/faults-controls');
+  const { lines, ok } = await runControls({ cases, seed, folder }, { say: (line) => console.log(line), signal: stopping.signal });
+  for (const line of lines) console.log(line);
+  return ok ? 0 : 1;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) runMain(() => main(process.argv.slice(2)));
