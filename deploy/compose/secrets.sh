@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 # The folder keeps other users of this machine out; in the containers each file is seen by itself, by users other than its owner.
 mkdir -p secrets && chmod 700 secrets
-for name in postgres-password systems-password evidence-secret-key; do
+for name in postgres-password systems-password evidence-secret-key grafana-password; do
   [ -s "secrets/$name" ] && continue
   # Hexadecimal: it stands in JSON and in a shell as it is.
   od -An -N24 -tx1 /dev/urandom | tr -d ' \n' > "secrets/$name"

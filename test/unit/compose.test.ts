@@ -198,6 +198,34 @@ describe('docker-compose.yml', () => {
     expect(compose.services['postgres']?.image).toBe(`postgres:${embedded}`);
   });
 
+  test('shows our dashboard on the figures of a Prometheus that asks every process of ours by its own rules', () => {
+    const prometheus = z
+      .looseObject({
+        rule_files: z.array(z.string()),
+        scrape_configs: z.array(z.looseObject({ dns_sd_configs: z.array(z.looseObject({ names: z.array(z.string()), port: z.number() })) })),
+      })
+      .parse(parse(read('deploy/prometheus/prometheus.yml')));
+    for (const file of prometheus.rule_files) expect(existsSync(join(root, 'deploy/prometheus', file))).toBe(true);
+    const asked = prometheus.scrape_configs.flatMap(({ dns_sd_configs }) =>
+      dns_sd_configs.flatMap(({ names, port }) => names.map((name) => [name, String(port)])),
+    );
+    expect(asked).toEqual([
+      ['api', compose.services['api']?.environment?.['PORT']],
+      ['worker', compose.services['worker']?.environment?.['METRICS_PORT']],
+    ]);
+    for (const [name = ''] of asked) expect(meet(compose.services['prometheus'], compose.services[name])).toBe(true);
+    const source = z
+      .looseObject({ datasources: z.array(z.looseObject({ url: z.string() })) })
+      .parse(parse(read('deploy/compose/grafana/datasources/prometheus.yml')));
+    expect(source.datasources.map(({ url }) => url)).toEqual([`http://prometheus:${compose.services['prometheus']?.ports?.[0]?.split(':').at(-1)}`]);
+    expect(meet(compose.services['prometheus'], compose.services['grafana'])).toBe(true);
+    const folder = z
+      .looseObject({ providers: z.array(z.looseObject({ options: z.strictObject({ path: z.string() }) })) })
+      .parse(parse(read('deploy/compose/grafana/dashboards/kefu-flow.yml'))).providers[0]?.options.path;
+    expect(compose.services['grafana']?.volumes).toContain(`./deploy/grafana:${folder}:ro`);
+    expect(existsSync(join(root, 'deploy/grafana/kefu-flow.json'))).toBe(true);
+  });
+
   test('gives the server the settings that it is run with without containers', () => {
     const code = read('cli/stack/temporal-server.ts');
     for (const [name, value] of Object.entries(compose.services['temporal']?.environment ?? {})) {
