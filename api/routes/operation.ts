@@ -76,7 +76,7 @@ export function operationRoutes({ pool, admission, metrics }: AppDeps, backlog: 
       replies: { 200: { description: 'Ready, perhaps degraded', schema: readiness }, 503: { description: 'Postgres is away', schema: readiness } },
       run: async () => {
         const [{ temporal, worker, behindMs, waiting, refuses }, systems] = await Promise.all([backlog.look(), repairs().catch(() => undefined)]);
-        const keepsUp = refuses === 0 && !admission.refusing;
+        const keepsUp = !refuses && !admission.refusing;
         const status = systems === undefined ? 'unavailable' : temporal && worker && keepsUp && Object.keys(systems).length === 0 ? 'ready' : 'degraded';
         const of = (there: boolean) => (there ? ('ok' as const) : ('away' as const));
         return {
@@ -89,7 +89,7 @@ export function operationRoutes({ pool, admission, metrics }: AppDeps, backlog: 
             systems: systems ?? {},
             load: {
               requests: admission.refusing ? 'refused' : 'ok',
-              starts: refuses === 0 ? 'ok' : 'refused',
+              starts: refuses ? 'refused' : 'ok',
               waiting: waiting ?? 0,
               behindSeconds: Math.round(behindMs / 100) / 10,
             },
