@@ -4,7 +4,7 @@ import { policyFor } from '../../policies/lookup.ts';
 import { contentHash } from '../../values/hash.ts';
 import { later, plus, type Instant } from '../../values/instant.ts';
 import type { AuditedCase, AuditRows, Finding, OwnRecords, RecordedCase, TimelineRow } from './audit.ts';
-import { hasEnded } from './records.ts';
+import { groupBy, hasEnded } from './records.ts';
 
 /** A clock as its row has it. */
 export interface ClockRow {
@@ -33,6 +33,10 @@ const noticedWithinMs = 120_000;
 /** What is wrong with the clocks of all cases. */
 export function* ofClocks({ own, cases }: Pick<AuditRows, 'own' | 'cases'>): Generator<Finding> {
   const known = new Map(own.cases.map((row) => [row.id, row]));
+  // Of thousands of cases each is looked at alone.
+  const logs = groupBy(own.clockLog, (entry) => entry.case);
+  const timelines = groupBy(own.timeline, (entry) => entry.case);
+  const inboxes = groupBy(own.inbox, (entry) => entry.case ?? '');
   for (const row of own.clocks) {
     const of = known.get(row.case);
     if (of === undefined) continue;
@@ -43,15 +47,15 @@ export function* ofClocks({ own, cases }: Pick<AuditRows, 'own' | 'cases'>): Gen
       continue;
     }
     const declaration = declareClock(policyFor(policy, of.shop), row.policyClock);
-    const log = own.clockLog.filter((entry) => entry.case === row.case && entry.clock === row.clock);
+    const log = (logs.get(row.case) ?? []).filter((entry) => entry.clock === row.clock);
     const stands = whatStands(log);
     const state = clockState(declaration, stands, undefined, row.notices);
     for (const why of [
       ...asRecomputed(row, state),
       ...ofItsLog(log, stands, of, state),
-      ...stoppedAtNothing(stands, own, cases.get(of.id)),
+      ...stoppedAtNothing(stands, inboxes.get(of.id) ?? [], cases.get(of.id)),
       // A run that a reset began does again what the one before did: what was known when, its log no longer tells.
-      ...(log.some((entry) => entry.run > 0) ? [] : ofNotices(row, declaration, stands, state, own)),
+      ...(log.some((entry) => entry.run > 0) ? [] : ofNotices(row, declaration, stands, state, timelines.get(of.id) ?? [], own.at)),
     ])
       yield say(why);
   }
@@ -85,11 +89,11 @@ function* ofItsLog(log: readonly ClockLogRow[], stands: readonly ClockCommand[],
  * A clock stops at the instant of what it waited for (a decision, something that came, a window's end), not when we heard of it: else what was decided in time and
  * delivered late would count as broken.
  */
-function* stoppedAtNothing(stands: readonly ClockCommand[], own: OwnRecords, of: AuditedCase | undefined): Generator<string> {
+function* stoppedAtNothing(stands: readonly ClockCommand[], inbox: OwnRecords['inbox'], of: AuditedCase | undefined): Generator<string> {
   if (of === undefined) return;
   const facts = new Set<string>([
     ...of.tasks.flatMap(({ decidedAt, expiresAt }) => [decidedAt, expiresAt].filter((at) => at !== null)),
-    ...own.inbox.flatMap((row) => (row.case === of.id ? [row.at] : [])),
+    ...inbox.map((row) => row.at),
   ]);
   for (const { command, at } of stands) if (command.kind === 'stop' && !facts.has(at)) yield `it was stopped at ${at}, when nothing happened`;
 }
@@ -98,8 +102,15 @@ const nameOfPoint = (notice: TimelineRow, clock: string): string => notice.key.s
 const isNotice = ({ kind }: TimelineRow): boolean => kind === 'clockWarned' || kind === 'clockEscalated';
 
 /** Notices against what was known when they were given: none before its time, none of a clock that stood still, and none left out. */
-function* ofNotices(row: ClockRow, declaration: ClockDeclaration, stands: readonly ClockCommand[], state: ClockState, own: OwnRecords): Generator<string> {
-  const entries = own.timeline.filter((entry) => entry.case === row.case && entry.data['clock'] === row.clock);
+function* ofNotices(
+  row: ClockRow,
+  declaration: ClockDeclaration,
+  stands: readonly ClockCommand[],
+  state: ClockState,
+  timeline: readonly TimelineRow[],
+  now: Instant,
+): Generator<string> {
+  const entries = timeline.filter((entry) => entry.data['clock'] === row.clock);
   /** When a command was recorded: its line in the timeline is of the same transaction. */
   const recorded = new Map(entries.flatMap((entry) => (entry.kind === 'clock' ? [[Number(nameOfPoint(entry, row.clock).split(':')[0]), entry] as const] : [])));
   for (const { seq } of stands) if (!recorded.has(seq)) yield `the timeline does not know of its command ${seq}`;
@@ -121,7 +132,7 @@ function* ofNotices(row: ClockRow, declaration: ClockDeclaration, stands: readon
   const commands = stands.flatMap(({ seq }) => recorded.get(seq) ?? []);
   const end = state.endedAt === null ? undefined : commands.at(-1);
   const changed = commands.filter((entry) => entry !== end).at(-1)?.at;
-  const until = end?.at ?? own.at;
+  const until = end?.at ?? now;
   const points = [...state.warnPoints, ...state.escalationPoints];
   const told = points.findLastIndex((point) => point.sent);
   for (const { key, at } of points.slice(told + 1))

@@ -23,9 +23,11 @@ export function* ofRecords(rows: Rows): Generator<Finding> {
   yield* ofMessages(rows);
   yield* ofLimits(own, ended);
   yield* ofJobs(own, ended);
-  for (const row of rows.cases.values()) yield* ofTasks(row, rows);
+  const starters = new Map(own.cases.map((row) => [row.id, row.starter]));
+  for (const row of rows.cases.values()) yield* ofTasks(row, starters);
+  const undone = new Map(rows.ledger.flatMap(({ key, undoneAt }) => (undoneAt === null ? [] : [[key, undoneAt] as const])));
   for (const [of, timeline] of groupBy(own.timeline, (entry) => entry.case)) {
-    yield* ofUndos(of, timeline, rows.ledger);
+    yield* ofUndos(of, timeline, undone);
     yield* afterTheEnd(of, timeline);
   }
 }
@@ -46,6 +48,7 @@ const twice = <T>(items: Iterable<T>, key: (item: T) => string): (readonly [stri
 // ── what came in ───────────────────────────────────────────────────────────
 /** Every webhook that was delivered is one row, every row was taken in or has become something, and no fact is two rows. */
 function* ofInbox({ own, cases, webhooks }: Rows, ended: ReadonlySet<string>): Generator<Finding> {
+  const known = new Set(own.cases.map((row) => row.id));
   const open = new Set(own.cases.flatMap((row) => (row.status === 'open' ? [row.id] : [])));
   for (const row of own.inbox) {
     const of = row.case ?? row.source;
@@ -55,7 +58,7 @@ function* ofInbox({ own, cases, webhooks }: Rows, ended: ReadonlySet<string>): G
     if (row.kind === 'event' && row.became === 'late') yield say('lost', of, `${name} came late, and nothing became of it`);
     if (row.case === null && row.became === null && own.unclaimed.has(row.source)) yield say('lost', of, `${name} is nobody's, and no case was opened for it`);
     const opened = row.became?.startsWith('start:') === true ? row.became.slice('start:'.length) : undefined;
-    if (opened !== undefined && !own.cases.some((one) => one.id === opened)) yield say('lost', of, `${name} opened ${opened}, which is not there`);
+    if (opened !== undefined && !known.has(opened)) yield say('lost', of, `${name} opened ${opened}, which is not there`);
   }
   for (const [id, same] of twice(own.inbox, (row) => canonicalJson([row.source, row.eventId])))
     yield say('doubled', same[0]?.case ?? id, `${same.length} inbox rows are the same event ${id}`);
@@ -175,10 +178,9 @@ function goesOn({ kind, data }: TimelineRow): boolean {
 }
 
 /** Of what is taken back on one occasion the newest goes first: in our records, and as the systems saw it. */
-function* ofUndos(of: string, timeline: readonly TimelineRow[], ledger: readonly LedgerEntry[]): Generator<Finding> {
+function* ofUndos(of: string, timeline: readonly TimelineRow[], undoneAt: ReadonlyMap<string, string>): Generator<Finding> {
   const done = new Map<string, number>();
   let before: string | undefined;
-  const entryOf = (path: string): LedgerEntry | undefined => ledger.find((entry) => entry.key === `${of}/${path}`);
   for (const entry of timeline.toSorted((a, b) => a.id - b.id)) {
     const path = textOf(entry, 'path');
     if (goesOn(entry)) before = undefined;
@@ -186,8 +188,8 @@ function* ofUndos(of: string, timeline: readonly TimelineRow[], ledger: readonly
     if (entry.kind !== 'undone') continue;
     const undoes = path.replace(/!undo$/, '');
     if (before !== undefined) {
-      const [first, second] = [entryOf(before), entryOf(undoes)];
-      const sameToThem = (first?.undoneAt ?? '') <= (second?.undoneAt ?? '9');
+      // Own systems have no ledger: nothing is said of them.
+      const sameToThem = (undoneAt.get(`${of}/${before}`) ?? '') <= (undoneAt.get(`${of}/${undoes}`) ?? '9');
       if ((done.get(undoes) ?? -1) > (done.get(before) ?? Infinity) || !sameToThem)
         yield say('wrong', of, `it took back ${before} before ${undoes}, which it had done later`);
     }
@@ -299,8 +301,8 @@ function* ofJobs({ at, jobs }: OwnRecords, ended: ReadonlySet<string>): Generato
 }
 
 /** Tasks as people see them: none open in a case that has ended, each decided by one who may. */
-function* ofTasks(row: AuditedCase, { own }: Rows): Generator<Finding> {
-  const starter = own.cases.find((one) => one.id === row.id)?.starter;
+function* ofTasks(row: AuditedCase, starters: ReadonlyMap<string, string>): Generator<Finding> {
+  const starter = starters.get(row.id);
   for (const task of row.tasks) {
     if (row.status !== 'open' && task.status === 'open' && task.name !== 'redo')
       yield say('stuck', row.id, `it has ended, and its task ${task.path} is open${task.assignee === null ? '' : ` and ${task.assignee}'s`}`);
