@@ -314,7 +314,7 @@ describe('a customer whose data are canaries', () => {
       .rows;
     const master = masterKeysOf(setting('PERSONAL_KEY_FILE'), () => undefined);
     for (const row of fileRows) expect(await openFileKey(pool, master, row)).toBeDefined();
-  }, 60_000);
+  }, 120_000);
 
   test('is gone once erased: with every key at hand nothing of theirs can be opened', async () => {
     const erased = await call<{ cases: number; texts: number; files: number; links: number }>('chen', 'POST', `/v1/customers/${encoded(customer)}/erase`, {
@@ -340,7 +340,7 @@ describe('a customer whose data are canaries', () => {
       const { erasedAt, text } = await call<{ erasedAt: string | null; text: string }>('li', 'GET', `/v1/cases/${encoded(of)}`);
       expect([erasedAt, text]).toEqual([expect.any(String), expect.stringContaining('was erased on')]);
     }
-  }, 60_000);
+  }, 120_000);
 
   // The last one: what it writes into Temporal's database stays in free pages of its file.
   test('is found by the search wherever something leaks', async () => {
@@ -378,7 +378,7 @@ describe('a customer whose data are canaries', () => {
     });
     const bare = await begin(temporal, 'bare');
     const sealed = await begin(sealing, 'sealed');
-    await until('both are listed', async () => (await temporal.workflow.count(`WorkflowType = 'nobody'`)).count === 2);
+    await until('both are listed', async () => (await temporal.workflow.count(`WorkflowType = 'nobody'`)).count === 2, 60_000);
     // Temporal's database has it too, in its file or in the journal beside it.
     expect(placesOf((await stored()).found)).toEqual(expect.arrayContaining(['history bare', expect.stringMatching(/^file temporal\.db/)]));
     expect(placesOf((await stored()).found)).not.toContain('history sealed');
@@ -386,5 +386,5 @@ describe('a customer whose data are canaries', () => {
     await bare.terminate();
     await sealed.terminate();
     await sealing.connection.close();
-  }, 60_000);
+  }, 180_000);
 });
