@@ -111,9 +111,13 @@ function responsesOf(route: Route): ZodOpenApiResponsesObject {
       content: route.page ? { 'text/html': { schema: z.string() } } : { 'application/problem+json': { schema: problemSchema } },
     },
   ]);
-  const successes = Object.entries(route.replies).map(([status, { description, schema, type = 'application/json' }]) => [
+  const successes = Object.entries(route.replies).map(([status, { description, schema, type = 'application/json', leadsTo }]) => [
     status,
-    { description, ...(schema ? { content: { [type]: { schema } } } : {}) },
+    {
+      description,
+      ...(schema ? { content: { [type]: { schema } } } : {}),
+      ...(leadsTo ? { links: Object.fromEntries(Object.entries(leadsTo).map(([operationId, parameters]) => [operationId, { operationId, parameters }])) } : {}),
+    },
   ]);
   return Object.fromEntries([...successes, ...failures]) as ZodOpenApiResponsesObject;
 }

@@ -46,6 +46,8 @@ export interface Success {
   readonly description: string;
   readonly schema?: z.ZodType;
   readonly type?: string;
+  /** What can be called next with what the answer holds: operations, with their parameters as runtime expressions of OpenAPI. */
+  readonly leadsTo?: Readonly<Partial<Record<OperationId, Readonly<Record<string, string>>>>>;
 }
 
 interface Described<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType> {

@@ -27,7 +27,7 @@ import { inLanguageOf, type Language } from '../language.ts';
 import { look, lookBody, masked, whoLooks } from '../looking.ts';
 import { page, paging } from '../paging.ts';
 import { Problem } from '../problems.ts';
-import { route, type Route } from '../route.ts';
+import { route, type Route, type Success } from '../route.ts';
 import { erasedText, peopleIn, pick, readerOf, standsText } from '../sentences.ts';
 import {
   arrivalSchema,
@@ -73,6 +73,18 @@ export async function caseFor(sql: Sql, person: Person, id: string): Promise<Cas
 }
 
 const openedReply = z.object({ case: caseSchema, delivery });
+/** What an opened case is asked next. */
+const ofOpened = { id: '$response.body#/case/id' };
+const afterOpening = {
+  getCase: ofOpened,
+  getTimeline: ofOpened,
+  listTasks: { case: ofOpened.id },
+  addNote: ofOpened,
+  readNotes: ofOpened,
+  listEvidence: ofOpened,
+  makeLink: ofOpened,
+  withdrawCase: ofOpened,
+} as const satisfies Success['leadsTo'];
 const fullCase = caseSchema
   .extend({
     title: textSchema.describe("The process's"),
@@ -126,8 +138,8 @@ export function caseRoutes(deps: AppDeps, bringing: Bringing, acting: Acting, ba
       params: processParam,
       body: z.strictObject({ input: z.unknown().describe("The process's input") }),
       replies: {
-        201: { description: 'Opened', schema: openedReply },
-        200: { description: 'The same input was sent before: the case as it stands', schema: openedReply },
+        201: { description: 'Opened', schema: openedReply, leadsTo: afterOpening },
+        200: { description: 'The same input was sent before: the case as it stands', schema: openedReply, leadsTo: afterOpening },
       },
       problems: ['unknownProcess', 'otherShop', 'caseConflict', 'backlogged'],
       run: async ({ params, body, person, language }) => {
@@ -181,7 +193,13 @@ export function caseRoutes(deps: AppDeps, bringing: Bringing, acting: Acting, ba
           .meta({ override: { type: 'boolean' }, description: 'Whether one of its clocks has broken' }),
         ...paging,
       }),
-      replies: { 200: { description: 'A page', schema: pageOf(caseSchema) } },
+      replies: {
+        200: {
+          description: 'A page',
+          schema: pageOf(caseSchema),
+          leadsTo: { getCase: { id: '$response.body#/items/0/id' }, listTasks: { case: '$response.body#/items/0/id' } },
+        },
+      },
       run: async ({ query: { cursor, limit, ...filter }, person }) => {
         const rows = await listCases(pool, { ...filter, shops: person.shops }, cursor, limit + 1);
         return { status: 200, body: page(rows, limit, view, (row) => [row.opened_text, row.id]) };

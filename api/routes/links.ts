@@ -66,7 +66,11 @@ export const linkRoutes = ({ pool, links, policy }: AppDeps): Route[] => [
         .meta({ example: '7d' }),
     }),
     replies: {
-      201: { description: 'Made', schema: z.object({ id: z.string(), url: z.url(), language: z.enum(['zh', 'en']), expiresAt: at }) },
+      201: {
+        description: 'Made',
+        schema: z.object({ id: z.string(), url: z.url(), language: z.enum(['zh', 'en']), expiresAt: at }),
+        leadsTo: { listLinks: { id: '$request.path.id' }, revokeLink: { id: '$request.path.id', link: '$response.body#/id' } },
+      },
     },
     problems: ['caseNotFound', 'tooManyLinks'],
     run: async ({ params, body, person, language }) => {

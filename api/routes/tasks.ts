@@ -167,7 +167,17 @@ export function taskRoutes(deps: AppDeps, bringing: Bringing): Route[] {
         case: z.string().max(longestId).optional().describe('All tasks of a case, in the order they were opened'),
         ...paging,
       }),
-      replies: { 200: { description: 'A page', schema: pageOf(taskSchema) } },
+      replies: {
+        200: {
+          description: 'A page',
+          schema: pageOf(taskSchema),
+          leadsTo: {
+            getTask: { id: '$response.body#/items/0/id' },
+            claimTask: { id: '$response.body#/items/0/id' },
+            getCase: { id: '$response.body#/items/0/case' },
+          },
+        },
+      },
       problems: ['caseNotFound'],
       run: async ({ query, person }) => {
         const { cursor, limit, process, role, status } = query;
@@ -196,7 +206,17 @@ export function taskRoutes(deps: AppDeps, bringing: Bringing): Route[] {
       tag: 'Tasks',
       summary: 'Take the next task: your own first, else the oldest that is free for you, claimed for you',
       body: z.strictObject({ process: z.string().max(100).optional() }),
-      replies: { 200: { description: 'The task, or null when there is none', schema: z.object({ task: taskSchema.nullable() }) } },
+      replies: {
+        200: {
+          description: 'The task, or null when there is none',
+          schema: z.object({ task: taskSchema.nullable() }),
+          leadsTo: {
+            getTask: { id: '$response.body#/task/id' },
+            completeTask: { id: '$response.body#/task/id' },
+            releaseTask: { id: '$response.body#/task/id' },
+          },
+        },
+      },
       run: async ({ body, person }) => {
         const task = await nextTask(pool, person, body.process);
         return { status: 200, body: { task: task ? view(task) : null } };

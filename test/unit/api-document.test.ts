@@ -15,10 +15,13 @@ import { loadPolicy } from '../../policies/load.ts';
 import { systems } from '../../systems/index.ts';
 import { loadProcesses } from '../../workflows/registry.ts';
 
+interface Linking {
+  readonly links?: Readonly<Record<string, { readonly operationId: string; readonly parameters: Readonly<Record<string, string>> }>>;
+}
 const nobody = () => Promise.reject(new Error('nobody is called'));
 let deps: AppDeps;
 let document: {
-  paths: Record<string, Record<string, { operationId: string; security: unknown[]; responses: Record<string, unknown> }>>;
+  paths: Record<string, Record<string, { operationId: string; security: unknown[]; parameters?: { name: string }[]; responses: Record<string, unknown> }>>;
   components: { schemas: Record<string, unknown> };
 };
 
@@ -98,6 +101,14 @@ describe('the OpenAPI document', () => {
     const text = JSON.stringify(document.paths['/v1/processes/{process}/cases']);
     expect(text).toContain('#/components/schemas/TinyInput');
     expect(JSON.stringify(document.paths['/v1/tasks/{id}/complete'])).toContain('#/components/schemas/TinyDecideForm');
+  });
+
+  test('what an answer leads to is an operation, with parameters that it has', () => {
+    const operations = Object.values(document.paths).flatMap((methods) => Object.values(methods));
+    const parametersOf = (id: string) => operations.find(({ operationId }) => operationId === id)?.parameters?.map(({ name }) => name);
+    const links = operations.flatMap(({ responses }) => Object.values(responses).flatMap((response) => Object.values((response as Linking).links ?? {})));
+    expect(links.length).toBeGreaterThan(10);
+    for (const { operationId, parameters } of links) expect(parametersOf(operationId)).toEqual(expect.arrayContaining(Object.keys(parameters)));
   });
 
   test('every reference leads somewhere', () => {
