@@ -3,8 +3,8 @@ import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { connectPool } from '../db/pool.ts';
 import { databaseSettings, withPassword } from '../db/settings.ts';
-import { codecKeysOf } from '../delivery/codec.ts';
 import { connectTemporal } from '../delivery/temporal.ts';
+import { fixedKeys, newRing } from '../keys/ring.ts';
 import { languages, type Language, type Text } from '../values/text.ts';
 import { told, type Found } from './doctor/findings.ts';
 import { look } from './doctor/look.ts';
@@ -15,7 +15,7 @@ const help = `Says what of a running engine needs a person, and which chapter of
   npm run doctor
   npm run doctor -- --data .data --json
 
-  --data FOLDER   data folder of the stack; without it DATABASE_URL, TEMPORAL_ADDRESS, CODEC_KEY_FILE and API_URL where DATABASE_URL is set, else .data
+  --data FOLDER   data folder of the stack; without it DATABASE_URL, TEMPORAL_ADDRESS and API_URL where DATABASE_URL is set, else .data
   --lang zh|en    language (default: as LANG says)
   --json          {"ok": …, "found": […], "there": […]} for programs
   --help
@@ -27,7 +27,6 @@ const settingsSchema = z.object({
   ...databaseSettings,
   TEMPORAL_ADDRESS: z.string().regex(/^[^\s:]+:\d+$/, 'host:port, such as 127.0.0.1:7233'),
   TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
-  CODEC_KEY_FILE: z.string().min(1),
 });
 
 const argumentsSchema = z.object({ data: z.string().optional(), lang: z.enum(languages, { error: '--lang is zh or en' }).optional(), json: z.boolean() });
@@ -70,8 +69,8 @@ async function main(): Promise<void> {
   const temporal = connectTemporal({
     address: settings.TEMPORAL_ADDRESS,
     namespace: settings.TEMPORAL_NAMESPACE,
-    // It reads no payload, but a client has keys or none of ours.
-    codecKeys: codecKeysOf(settings.CODEC_KEY_FILE, () => undefined),
+    // It reads no payload: it needs none of ours.
+    codecKeys: fixedKeys(newRing()),
   });
   try {
     const { found, there } = await look({ pool, temporal, namespace: settings.TEMPORAL_NAMESPACE, api });

@@ -5,7 +5,7 @@ import type { Client } from '@temporalio/client';
 import { engineState, type Counted, type StateRow } from '../../db/engine-state.ts';
 import { isAway, type Pool } from '../../db/pool.ts';
 import { lookAtQueue } from '../../delivery/queue.ts';
-import { isTemporalAway } from '../../delivery/temporal.ts';
+import { callDeadline, isTemporalAway } from '../../delivery/temporal.ts';
 import type { Finding, Found } from './findings.ts';
 
 export interface Looked {
@@ -105,6 +105,8 @@ async function listed(temporal: Client, query: string, most: number): Promise<st
 }
 
 async function inTemporal({ temporal, namespace }: Engine): Promise<{ readonly found: Found[]; readonly workers: number }> {
+  // One call, before several at once: of those that fail together the later ones would still be tried again when the connection is closed.
+  await temporal.withDeadline(callDeadline(), () => temporal.workflowService.describeNamespace({ namespace }));
   const { pollers, oldestMs } = await lookAtQueue(temporal, namespace);
   const failing = await listed(temporal, 'ExecutionStatus = "Running" AND TemporalReportedProblems = "category=WorkflowTaskFailed"', 1000);
   const found: Found[] = [
