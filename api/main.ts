@@ -61,6 +61,8 @@ async function start(settings: Settings): Promise<void> {
   // The registry that the rooms we share with the worker count in.
   const metrics = register;
   collectDefaultMetrics({ register: metrics });
+  // It tells which Node runs, to everybody.
+  metrics.removeSingleMetric('nodejs_version_info');
   const pool = connectPool(settings.DATABASE_URL, 'kefu-api', settings.REQUESTS_AT_ONCE + spareConnections);
   // A delivery holds its connection until Temporal has answered, up to 2 s when it is away: with connections of their own, those leave the API's alone.
   const deliveryPool = connectPool(settings.DATABASE_URL, 'kefu-api-delivery', 5);
