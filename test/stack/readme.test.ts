@@ -1,11 +1,11 @@
 /** The README's return, as printed, on the whole stack; and the same with every process killed on the way. */
-import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { freePort } from '../../cli/stack/ports.ts';
 import { readStack } from '../../cli/stack/state.ts';
+import { Shell } from './shell.ts';
 import { until } from './until.ts';
 import type { Start } from './whole.ts';
 import { start } from './whole.ts';
@@ -24,24 +24,6 @@ async function stopStack(): Promise<number> {
   stack.child.kill('SIGTERM');
   await stack.ended;
   return Date.now() - began;
-}
-
-/** A shell like the reader's: blocks are pasted into it one after the other. */
-class Shell {
-  readonly #bash = spawn('bash', { cwd: root, stdio: ['pipe', 'pipe', 'pipe'] });
-  #out = '';
-  constructor() {
-    this.#bash.stdout.on('data', (chunk: Buffer) => (this.#out += chunk.toString()));
-  }
-  async paste(block: string): Promise<string> {
-    this.#out = '';
-    this.#bash.stdin.write(`${block}\necho end-of-block\n`);
-    await until(`the block is through: ${block}`, () => this.#out.includes('end-of-block'));
-    return this.#out.replace('end-of-block\n', '');
-  }
-  end(): void {
-    this.#bash.stdin.end();
-  }
 }
 
 /** The blocks of the story, for this stack and this request. */
