@@ -8,7 +8,7 @@ import { instant } from '../../values/instant.ts';
 import { sweep, sweepSettings } from '../../worker/sweeps.ts';
 import { startKit, type Kit, type Surroundings } from './harness.ts';
 import { startKillable } from './killable.ts';
-import { proxyTo, type Proxy } from './proxy.ts';
+import { proxyTo, type Proxy } from '../../cli/faults/proxy.ts';
 import { surroundings } from './surroundings.ts';
 import { tinyCases } from './tiny.ts';
 

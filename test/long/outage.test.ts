@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { isAway } from '../../db/pool.ts';
 import { taskId, type CaseId } from '../../values/ids.ts';
 import { startKit, type Kit } from '../kit/harness.ts';
-import { proxyTo, type Proxy } from '../kit/proxy.ts';
+import { proxyTo, type Proxy } from '../../cli/faults/proxy.ts';
 import { surroundings } from '../kit/surroundings.ts';
 import { say } from './progress.ts';
 import { serve, type Served } from './served.ts';
