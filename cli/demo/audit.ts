@@ -114,14 +114,14 @@ export interface TimelineRow {
   readonly data: Readonly<Record<string, unknown>>;
   readonly at: Instant;
 }
-/** What is in our Postgres, and what it takes to judge it. Of the run's cases, but for the inbox, states of things outside and jobs, which are everybody's. */
+/** What is in our Postgres of the run's cases, and what it takes to judge it. On a stack of the run's own also what is no case's: inbox rows, states of things outside, jobs. */
 export interface OwnRecords {
   /** When it was read, by Postgres' own clock. */
   readonly at: Instant;
   readonly cases: readonly RecordedCase[];
   readonly policies: ReadonlyMap<string, Policy>;
   readonly rules: (process: string, rule: string) => AnyRule | undefined;
-  /** `<system>.<event>` that some process takes; of these, those that open a case when no case claims them. */
+  /** `<system>.<event>` that some process takes, where all of them are the run's; of these, those that open a case when no case claims them. */
   readonly used: ReadonlySet<string>;
   readonly unclaimed: ReadonlySet<string>;
   /** `<system>.<operation>` → what takes it back; of our own systems too. */

@@ -168,7 +168,7 @@ export async function collect({ scene: { plans, journal, upstream, systems }, st
     ledger,
     orders,
     ...(await ownLimits(stack, [...wanted], [...cases.keys()])),
-    own: await ownRecords(stack, [...cases.keys()]),
+    own: await ownRecords(stack, [...cases.keys()], all),
     received: [
       ...new Set(
         webhooks.flatMap((webhook) => (webhook.event === 'parcelReceived' ? receivedPayload.parse(webhook.payload).units.map((unit) => unit.unitId) : [])),
@@ -190,7 +190,7 @@ export async function collect({ scene: { plans, journal, upstream, systems }, st
 const connectedWithinMs = 60_000;
 
 /** What has no address to ask at is read where it is kept. */
-async function read<T>(stack: StackState, look: (client: pg.Client) => Promise<T>): Promise<T> {
+async function read<T>(stack: Pick<StackState, 'settings'>, look: (client: pg.Client) => Promise<T>): Promise<T> {
   for (const since = Date.now(); ;) {
     const client = new pg.Client({ connectionString: stack.settings['DATABASE_URL'] ?? '', connectionTimeoutMillis: 5000 });
     // Without a listener a connection that breaks would end the process; the statement that meets it says so.
@@ -232,8 +232,8 @@ type Dated<R> = { readonly [K in keyof R]: R[K] extends Instant ? Date : R[K] ex
 const dated = <R extends object>(row: Dated<R>): R =>
   Object.fromEntries(Object.entries(row).map(([name, value]: [string, unknown]) => [name, value instanceof Date ? instant(value) : value])) as R;
 
-/** Everything that our Postgres says of cases, all of one moment. */
-const ownRecords = (stack: StackState, ids: readonly string[]): Promise<OwnRecords> =>
+/** Everything that our Postgres says of cases, all of one moment; `whole`: and what is no case's. */
+export const ownRecords = (stack: Pick<StackState, 'settings'>, ids: readonly string[], whole: boolean): Promise<OwnRecords> =>
   read(stack, async (client) => {
     const processes = await loadProcesses();
     const all = async <R extends object>(sql: string, values: unknown[] = [ids]): Promise<R[]> => {
@@ -254,7 +254,7 @@ const ownRecords = (stack: StackState, ids: readonly string[]): Promise<OwnRecor
       cases,
       policies,
       rules: (process, rule) => processes.get(process)?.rules[rule],
-      used: new Set(events.flatMap(({ from }) => from ?? [])),
+      used: new Set(whole ? events.flatMap(({ from }) => from ?? []) : []),
       unclaimed: new Set(events.flatMap(({ from, unclaimed }) => (from !== undefined && unclaimed !== undefined ? [from] : []))),
       undoOf: new Map(
         Object.values(callable).flatMap((system) =>
@@ -271,10 +271,10 @@ const ownRecords = (stack: StackState, ids: readonly string[]): Promise<OwnRecor
       clockLog: await all<ClockLogRow>('select case_id as "case", clock, run, seq, at, command from clock_log where case_id = any($1)'),
       inbox: await all<Row<OwnRecords['inbox']>>(
         `select id, source, event_id as "eventId", body_hash as "bodyHash", kind, name, correlation_key as key, case_id as "case", at, seen_at is not null as seen, became
-         from inbox order by id`,
-        [],
+         from inbox where $2 or case_id = any($1) order by id`,
+        [ids, whole],
       ),
-      states: await all<Row<OwnRecords['states']>>('select source, key, state from outside_states', []),
+      states: whole ? await all<Row<OwnRecords['states']>>('select source, key, state from outside_states', []) : [],
       effects: await all<Row<OwnRecords['effects']>>(
         'select case_id as "case", path, system, operation, args, undoes, status, ok, answer, entered_by as "enteredBy" from effects where case_id = any($1)',
       ),
@@ -283,8 +283,8 @@ const ownRecords = (stack: StackState, ids: readonly string[]): Promise<OwnRecor
       holds: await all<Row<OwnRecords['holds']>>(`select hold, status from allowance_holds where split_part(hold, '/', 1) = any($1)`),
       tallies: await all<Row<OwnRecords['tallies']>>(`select tally, status from tallies where split_part(tally, '/', 1) = any($1)`),
       jobs: await all<Row<OwnRecords['jobs']>>(
-        'select task_identifier as kind, key, attempts, max_attempts as most, run_at as "runAt" from graphile_worker.jobs',
-        [],
+        `select task_identifier as kind, key, attempts, max_attempts as most, run_at as "runAt" from graphile_worker.jobs where $2 or split_part(key, ':', 2) = any($1)`,
+        [ids, whole],
       ),
     };
   });

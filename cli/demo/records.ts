@@ -70,8 +70,9 @@ function* ofInbox({ own, cases, webhooks }: Rows, ended: ReadonlySet<string>): G
   const here = new Set(own.inbox.flatMap((row) => [`${row.source} ${row.eventId}`, `${row.source} ${row.key} ${row.bodyHash}`]));
   for (const { system, event, id, subject, payload, delivered } of webhooks) {
     const source = `${system}.${event}`;
+    if (!own.used.has(source)) continue;
     if (!delivered) yield say('stuck', subject, `webhook ${id} (${source}) was never taken from ${system}`);
-    else if (own.used.has(source) && !here.has(`${source} ${id}`) && !here.has(`${source} ${subject} ${hashOf(event, payload)}`))
+    else if (!here.has(`${source} ${id}`) && !here.has(`${source} ${subject} ${hashOf(event, payload)}`))
       yield say('lost', subject, `webhook ${id} (${source}) was delivered, and the inbox does not have it`);
   }
   const decided = groupBy(
@@ -90,7 +91,7 @@ const hashOf = (name: string, body: unknown): string => contentHash({ kind: 'eve
 function* ofStates({ own, webhooks, systems }: Rows): Generator<Finding> {
   const newest = new Map<string, { readonly at: string; readonly rank: number; readonly state: string }>();
   for (const { system, event, subject, payload, delivered } of webhooks) {
-    const state = delivered ? systems[system]?.events[event]?.state?.(payload as never) : undefined;
+    const state = delivered && own.used.has(`${system}.${event}`) ? systems[system]?.events[event]?.state?.(payload as never) : undefined;
     const key = `${system}.${event} ${subject}`;
     const before = newest.get(key);
     if (state && (before === undefined || before.at < state.at || (before.at === state.at && before.rank < state.rank))) newest.set(key, state);

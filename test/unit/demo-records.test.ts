@@ -391,6 +391,10 @@ describe('our own records', () => {
         jobs: [{ ...due, kind: 'clock-due', key: `clock:${id}:handle`, runAt: noRecords.at }],
       }),
     ],
+    [
+      'webhooks and states of others, on a stack that is not of the run alone',
+      { ...withOwn({ used: new Set(), states: [] }), webhooks: [webhook({ delivered: false }), webhook({ id: 'evt_5', subject: 'SF5' })] },
+    ],
     ['a webhook that came under another id', { ...sound, webhooks: [webhook({ id: 'evt_again' })] }],
     ['a case that a reset has opened again after its end', withTimeline([...own.timeline, line(20, 'reopened'), line(21, 'stage')])],
   ];
