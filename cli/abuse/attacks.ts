@@ -34,6 +34,6 @@ export const attacks: readonly Attack[] = [
   refusedUploads,
   bodies,
   takenUploads,
-  everyText,
   shownTexts,
+  everyText,
 ];

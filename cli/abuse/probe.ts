@@ -20,6 +20,8 @@ export interface Asked {
   readonly headers?: OutgoingHttpHeaders;
   /** An object is sent as JSON. */
   readonly body?: Buffer | string | object;
+  /** What the caller can work out from what they send: no leak when it comes back. */
+  readonly knows?: readonly string[];
 }
 export interface Answer {
   readonly status: number;
@@ -42,6 +44,8 @@ export interface Finding {
 const documented503: ReadonlySet<string> = new Set(Object.entries(problems).flatMap(([code, { status }]) => (status === 503 ? [code] : [])));
 /** No answer takes this long; one that does is a denial of service. */
 const answerMs = 20_000;
+/** What was started by the attacks before is done within this. */
+const busyMs = 120_000;
 /** So many findings of one kind are listed; the rest are counted. */
 const mostListed = 20;
 
@@ -65,6 +69,13 @@ const decoded = (text: string): string => {
     return text;
   }
 };
+
+/** Of an answer as it came over the wire. */
+export const codeIn = (text: string): string | undefined => /"code":"(\w+)"/.exec(text)?.[1];
+export function headersIn(text: string): IncomingHttpHeaders {
+  const [head = ''] = text.split('\r\n\r\n');
+  return Object.fromEntries([...head.matchAll(/^([\w-]+): (.*)$/gm)].map(([, name = '', value = '']) => [name.toLowerCase(), value.trim()]));
+}
 
 function jsonOf(text: string): unknown {
   try {
@@ -123,7 +134,7 @@ export class Probe {
   }
 
   /** Asks by a well-behaved client. No answer at all is a finding, and has the status 0. */
-  async ask({ method = 'GET', path, as = nobody, headers = {}, body }: Asked): Promise<Answer> {
+  async ask({ method = 'GET', path, as = nobody, headers = {}, body, knows = [] }: Asked): Promise<Answer> {
     const bytes = body === undefined || Buffer.isBuffer(body) || typeof body === 'string' ? body : JSON.stringify(body);
     const all: OutgoingHttpHeaders = {
       ...(as.token === undefined ? {} : { authorization: `Bearer ${as.token}` }),
@@ -131,7 +142,7 @@ export class Probe {
       ...(bytes === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(bytes) }),
       ...headers,
     };
-    const sent = `${method} ${path} ${decoded(path)} ${decoded(decoded(path))} ${JSON.stringify(headers)} ${spoken(as.token)} ${bytes?.toString().slice(0, 200_000) ?? ''}`;
+    const sent = `${method} ${path} ${decoded(path)} ${decoded(decoded(path))} ${JSON.stringify(headers)} ${spoken(as.token)} ${knows.join(' ')} ${bytes?.toString().slice(0, 200_000) ?? ''}`;
     let answer: Answer;
     try {
       answer = await new Promise<Answer>((resolve, reject) => {
@@ -168,6 +179,15 @@ export class Probe {
     }
     this.saw({ method, path, sent, viewer: as.viewer }, answer);
     return answer;
+  }
+
+  /** Asks as a client does that does as it is told: where the API is busy, it comes again. */
+  async askAgain(asked: Asked): Promise<Answer> {
+    for (const since = Date.now(); ;) {
+      const answer = await this.ask(asked);
+      if (answer.status !== 503 || Date.now() - since > busyMs) return answer;
+      await pause(Number(answer.headers['retry-after'] ?? 1) * 1000);
+    }
   }
 
   /** Asks, and it has to be refused with this code. */
@@ -220,7 +240,7 @@ export class Probe {
     for (const status of statuses.length > 0 ? statuses : [0])
       this.saw(
         { method: 'raw', path: line.slice(0, 100), sent: `${sent} ${decoded(sent)}`, viewer },
-        { status, headers: {}, bytes: Buffer.alloc(0), text, json: undefined, code: /"code":"(\w+)"/.exec(text)?.[1] },
+        { status, headers: headersIn(text), bytes: Buffer.alloc(0), text, json: undefined, code: codeIn(text) },
       );
     return { statuses, text, closed, ms };
   }

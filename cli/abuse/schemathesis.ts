@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { cached, cacheFolder, fromFirst, runCommand, type Environment, type Say } from '../stack/cache.ts';
@@ -59,8 +59,9 @@ const archive = z.object({
 export type Exchanged = z.output<typeof archive>['log']['entries'][number];
 
 export interface FuzzOptions {
-  /** Of the API's document. */
-  readonly document: string;
+  /** The API's document, and where the API is. */
+  readonly document: object;
+  readonly url: string;
   readonly token: string;
   readonly seed: number;
   readonly seconds: number;
@@ -91,11 +92,14 @@ function failuresIn(said: string): string[] {
 /** It ends what it is at when its time is over. */
 const graceSeconds = 60;
 
-export async function fuzz({ document, token, seed, seconds, folder, say }: FuzzOptions): Promise<Fuzzed> {
+export async function fuzz({ document, url, token, seed, seconds, folder, say }: FuzzOptions): Promise<Fuzzed> {
   const python = await resolvePython(process.env, say);
   await mkdir(folder, { recursive: true });
   const har = join(folder, 'exchanged.har');
+  const file = join(folder, 'openapi.json');
+  await writeFile(file, JSON.stringify(document));
   const flags = {
+    url,
     header: `Authorization: Bearer ${token}`,
     checks: 'all',
     'exclude-checks': Object.keys(unasked).join(','),
@@ -117,7 +121,7 @@ export async function fuzz({ document, token, seed, seconds, folder, say }: Fuzz
     '-m',
     'schemathesis.cli',
     'run',
-    document,
+    file,
     '--continue-on-failure',
     '--no-shrink',
     '--no-color',

@@ -185,7 +185,8 @@ export const startsOfAnotherShop: Attack = {
     for (const [, input] of startsFor(scene)) {
       for (const role of ['upstream', 'agent', 'manager'] as const) {
         const answer = await probe.refused(
-          { method: 'POST', path: '/v1/processes/return-exchange/cases', as: thief.staff[role], body: { input } },
+          // The id is made of what they send.
+          { method: 'POST', path: '/v1/processes/return-exchange/cases', as: thief.staff[role], body: { input }, knows: [victim.cases.review] },
           'otherShop',
           'caseConflict',
         );
@@ -223,20 +224,16 @@ export const peopleOfAnotherShop: Attack = {
   leaves: 'nothing',
   async run(probe, { victim, thief }) {
     const { manager } = thief.staff;
-    const put = (id: string, shops: readonly string[], roles_: readonly Role[] = ['manager']) =>
-      probe.refused({ method: 'PUT', path: `/v1/people/${encodeURIComponent(id)}`, as: manager, body: { name: 'mine', roles: roles_, shops } }, 'otherShop');
+    const put = (id: string, shops: readonly string[], code: 'otherShop' | 'personTaken') =>
+      probe.refused({ method: 'PUT', path: `/v1/people/${encodeURIComponent(id)}`, as: manager, body: { name: 'mine', roles: ['manager'], shops } }, code);
     for (const one of Object.values(victim.staff)) {
-      const { text } = await put(one.id, [thief.shop]);
-      probe.must(
-        !text.includes(victim.shop) || (one.id.includes(victim.shop) && !text.replaceAll(one.id, '').includes(victim.shop)),
-        `PUT /v1/people of another shop's ${one.role} tells where they work`,
-        'leak',
-      );
+      const { text } = await put(one.id, [thief.shop], 'personTaken');
+      probe.must(!text.replaceAll(one.id, '').includes(victim.shop), `PUT /v1/people of another shop's ${one.role} tells where they work`, 'leak');
     }
-    await put(manager.id, ['*']);
-    await put(manager.id, [thief.shop, victim.shop]);
-    await put('somebody-new', [victim.shop]);
-    await put('somebody-new', ['*']);
+    await put(manager.id, ['*'], 'otherShop');
+    await put(manager.id, [thief.shop, victim.shop], 'otherShop');
+    await put('somebody-new', [victim.shop], 'otherShop');
+    await put('somebody-new', ['*'], 'otherShop');
     // Somebody of the other shop and nobody at all are the same to whoever hands a task on.
     const task = taskPath(thief.tasks.review, '/delegate');
     const hand = async (to: string): Promise<string> => said(await probe.ask({ method: 'POST', path: task, as: thief.staff.agent, body: { to } }), { to });

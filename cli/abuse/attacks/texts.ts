@@ -170,7 +170,7 @@ export const everyText: Attack = {
     const path = casePath(play.case, '/notes');
     const readable = texts.filter((text) => text.trim() !== '' && text.length <= 4000);
     for (const words of readable) {
-      const answer = await probe.ask({ method: 'POST', path, as: scene.thief.staff.agent, body: { words } });
+      const answer = await probe.askAgain({ method: 'POST', path, as: scene.thief.staff.agent, body: { words } });
       probe.must(answer.status === 201, `a note ${JSON.stringify(words).slice(0, 60)} was answered ${answer.status}`);
     }
     const look = await probe.ask({ method: 'POST', path: casePath(play.case, '/look'), as: scene.thief.staff.agent, body: { why: 'enquiry' } });
@@ -217,11 +217,11 @@ export const shownTexts: Attack = {
         evidence: [text],
         description: text,
       };
-      const started = await probe.ask({ method: 'POST', path: '/v1/processes/return-exchange/cases', as: upstream, body: { input } });
+      const started = await probe.askAgain({ method: 'POST', path: '/v1/processes/return-exchange/cases', as: upstream, body: { input } });
       const { case: opened } = (started.json ?? {}) as { case?: { id: string } };
       probe.must(opened !== undefined, `a case of the order ${text} was answered ${started.status}`);
       if (opened === undefined) continue;
-      const made = await probe.ask({ method: 'POST', path: casePath(opened.id, '/links'), as: agent, body: { language: i % 2 === 0 ? 'zh' : 'en' } });
+      const made = await probe.askAgain({ method: 'POST', path: casePath(opened.id, '/links'), as: agent, body: { language: i % 2 === 0 ? 'zh' : 'en' } });
       const { url = '' } = (made.json ?? {}) as { url?: string };
       const token = url.split('/c/')[1] ?? '';
       const as: Who = { name: 'a customer', viewer: { case: opened.id } };
