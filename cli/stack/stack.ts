@@ -195,7 +195,14 @@ export async function startStack({ folder: given, port, host, policyFile, ports,
         ours('api', 'api/main', childEnv('api'), answers(`${api}/readyz`)),
         // Temporal's page on this machine shows what histories hold, to whoever sits at it: it knows no log-in that could be asked for.
         ...(temporal.kind === 'program'
-          ? [ours('codec', 'codec/main', { ...env, ...settings, HOST: '127.0.0.1', PORT: new URL(codec).port, CODEC_AUTH: 'none' }, answers(`${codec}/healthz`))]
+          ? [
+              ours(
+                'codec',
+                'codec/main',
+                { ...env, ...settings, HOST: '127.0.0.1', PORT: new URL(codec).port, CODEC_AUTH: 'none' },
+                answers(`${codec}/healthz`),
+              ),
+            ]
           : []),
       ];
       await Promise.all(own.map((spec) => timed(spec.name, () => unless(signal, () => supervisor.start(spec)))));

@@ -12,7 +12,8 @@ const documents = ['README.md', 'README.zh-CN.md', 'docs', 'cli/stack/README.md'
         .map((name) => join(place, name)),
 );
 /** Rooms at the top; a path in backticks that begins with one of them is meant as a file. */
-const rooms = /^(?:workflows|activities|delivery|evidence|systems|values|keys|codec|db|policies|api|worker|cli|test|deploy|docs)\/[\w./-]+\.(?:ts|yaml|md|sql|json)$/;
+const rooms =
+  /^(?:workflows|activities|delivery|evidence|systems|values|keys|codec|db|policies|api|worker|cli|test|deploy|docs)\/[\w./-]+\.(?:ts|yaml|md|sql|json)$/;
 
 test('every file that a document links to or names is there', () => {
   expect(documents.length).toBeGreaterThan(10);
