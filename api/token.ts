@@ -75,7 +75,9 @@ function keysIn(file: string, report: Report): JWTVerifyGetKey {
   };
   try {
     const set = watched(file, parse, report, ({ keys }) => keys.keys.map(({ kid }) => kid ?? '?'));
-    return (header, token) => set.now().select(header, token);
+    const knows = (kid: string | undefined): boolean => kid === undefined || set.now().keys.keys.some((key) => key.kid === kid);
+    // Another process may have begun to sign with a newer key a moment ago.
+    return (header, token) => (knows(header.kid) ? set.now() : set.again()).select(header, token);
   } catch (cause) {
     throw new Error(`no public key in ${file}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   }

@@ -7,7 +7,7 @@ import { keysByMaster, masterKeys, rewrapSome } from '../db/sealed.ts';
 import { KeyRefusal, keyNamed, parseKeys, printKeys, promoted, withNext, without, type Key, type KeyRing } from '../keys/ring.ts';
 import { systems } from '../systems/index.ts';
 import { instant } from '../values/instant.ts';
-import { editFile } from './keys/edit.ts';
+import { editFile, ReadOnly } from './keys/edit.ts';
 import { openNeeds, type Needs } from './keys/needs.ts';
 import { placesOf, ringNames, rings, type Places, type RingName } from './keys/places.ts';
 import { promoteTokens, retireTokens, rotateTokens, tokenKeys } from './keys/tokens.ts';
@@ -134,7 +134,13 @@ async function retire(places: Places, needs: Needs, kind: string, rest: readonly
   without(keys, id);
   const { why, mayEnd } = await needs.of(ring, keyNamed(keys, id));
   if (why !== undefined && !(force && mayEnd)) throw new KeyRefusal(`key "${id}" is needed: ${why}${mayEnd ? '. To end them now: --force' : ''}`);
-  await editRing(places, ring, (now) => without(now, id));
+  await editRing(places, ring, (now) => without(now, id)).catch((error: unknown) => {
+    if (!(error instanceof ReadOnly)) throw error;
+    // Where the servers are known, the file often is not written, as in the API's container.
+    throw new Error(
+      `Nothing keeps key "${id}", but ${places[rings[ring].file]} cannot be written here: remove the line that begins with "${id}:" where the file is kept.`,
+    );
+  });
   say(
     `Key "${id}" is removed from the ${kind} keys.${why === undefined ? '' : ` It was needed: ${why}.`} A copy of the file that belongs to a back-up has it still: keep the two together.`,
   );
@@ -157,7 +163,7 @@ async function ringStatus(places: Places, ring: RingName, needs: Needs): Promise
 }
 
 async function tokenStatus(places: Places): Promise<void> {
-  const words = { signs: 'signs', next: 'next: checks only, until it is promoted', checks: 'checks tokens that it signed before' } as const;
+  const words = { signs: 'signs', next: 'next: checks only, until it is promoted', checks: 'checks tokens that it signed before', unknown: 'checks' } as const;
   for (const { id, state } of await tokenKeys(places)) say(`  ${id} ${words[state]}`);
 }
 

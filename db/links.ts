@@ -72,6 +72,10 @@ const mac = (key: Buffer, purpose: 'link' | 'form', ...of: readonly string[]): s
 /** In constant time, and as text: of the last character four bits say nothing, and a token has one spelling only. */
 const isSame = (given: string, right: string): boolean => given.length === right.length && timingSafeEqual(Buffer.from(given), Buffer.from(right));
 
+/** Whether one of the keys fits. All are tried, whichever does; and once more those of the file as it is now, where another process may sign with a newer one. */
+const fits = (keys: LinkKeys, isRight: (key: Buffer) => boolean): boolean =>
+  [keys.all(), keys.again()].some((ring) => ring.map(({ key }) => isRight(key)).includes(true));
+
 type Signed = Pick<Link, 'id' | 'caseId' | 'expiresAt'>;
 const signature = (key: Buffer, { id, caseId, expiresAt }: Signed): string => mac(key, 'link', id, caseId, expiresAt);
 
@@ -88,8 +92,7 @@ export const linkUrl = ({ keys, publicUrl }: LinkMaking, of: Signed): string => 
 
 /** A secret of a link's forms, so that only a page that we rendered for the link can send one. */
 export const formToken = (keys: LinkKeys, of: Pick<Link, 'id'>): string => mac(keys.sealing().key, 'form', of.id);
-export const isFormToken = (keys: LinkKeys, of: Pick<Link, 'id'>, given: string): boolean =>
-  keys.all().some(({ key }) => isSame(given, mac(key, 'form', of.id)));
+export const isFormToken = (keys: LinkKeys, of: Pick<Link, 'id'>, given: string): boolean => fits(keys, (key) => isSame(given, mac(key, 'form', of.id)));
 
 /** As many links as people and systems ever need of one case at a time; more is a fault of whoever makes them. A message has its link all the same. */
 const mostLive = 50;
@@ -193,10 +196,7 @@ export async function openLink(sql: Sql, keys: LinkKeys, token: string, now: Ins
   const [, id = '', given = ''] = tokenForm.exec(token) ?? [];
   const { rows } = await sql.query<LinkRow>('select * from customer_links where id = $1', [id]);
   const of = rows[0] && link(rows[0]);
-  const signed = keys
-    .all()
-    .map(({ key }) => isSame(given, signature(key, of ?? nobodys)))
-    .includes(true);
+  const signed = fits(keys, (key) => isSame(given, signature(key, of ?? nobodys)));
   if (of === undefined || !signed) return { status: 'invalid' };
   if (of.revokedAt !== null) return { status: 'revoked', link: of };
   if (of.expiresAt <= now) return { status: 'expired', link: of };

@@ -81,6 +81,7 @@ export function keysOfFile(file: string, purpose: Purpose, report: Report): Keys
     return {
       sealing: () => ring.now()[0],
       all: () => ring.now(),
+      again: () => ring.again(),
       find: (id) => ring.now().find((key) => key.id === id) ?? ring.again().find((key) => key.id === id),
     };
   } catch (cause) {

@@ -6,6 +6,11 @@ import { KeyRefusal } from '../../keys/ring.ts';
 import { lock } from '../stack/lock.ts';
 import { isSystemError } from '../stack/system-error.ts';
 
+/** A file that is only read here: a volume that is mounted so, or one of somebody else's. */
+export class ReadOnly extends Error {
+  override readonly name = 'ReadOnly';
+}
+
 /** Writes a file beside another and puts it in its place. Who reads it meanwhile gets the old one or the new one. */
 export async function replaceFile(file: string, text: string, like: { readonly mode: number; readonly uid: number; readonly gid: number }): Promise<void> {
   const written = `${file}.${randomBytes(4).toString('hex')}`;
@@ -23,7 +28,7 @@ export async function replaceFile(file: string, text: string, like: { readonly m
   } catch (cause) {
     await rm(written, { force: true });
     if (isSystemError(cause, 'EROFS') || isSystemError(cause, 'EACCES') || isSystemError(cause, 'EPERM'))
-      throw new Error(
+      throw new ReadOnly(
         `${dirname(file)} cannot be written here. Where a secret manager or Kubernetes mounts it, run this command on a copy (--data FOLDER) and put the copy's file in its place (docs/keys.md).`,
         { cause },
       );

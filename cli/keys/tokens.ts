@@ -32,12 +32,13 @@ async function idOf(privateFile: string): Promise<string | undefined> {
 
 export interface TokenKey {
   readonly id: string;
-  readonly state: 'signs' | 'next' | 'checks';
+  /** `unknown`: it checks; whether it signs is not known without the private half, which only who issues tokens has. */
+  readonly state: 'signs' | 'next' | 'checks' | 'unknown';
 }
 export async function tokenKeys(files: Files): Promise<TokenKey[]> {
   const [signing, next] = await Promise.all([idOf(files.JWT_PRIVATE_KEY_FILE), idOf(nextOf(files))]);
   const keys = await read(await readFile(files.JWT_PUBLIC_KEY_FILE, 'utf8'));
-  return keys.map(({ kid: id }) => ({ id, state: id === signing ? 'signs' : id === next ? 'next' : 'checks' }));
+  return keys.map(({ kid: id }) => ({ id, state: signing === undefined ? 'unknown' : id === signing ? 'signs' : id === next ? 'next' : 'checks' }));
 }
 
 /** Makes a pair, whose public half checks from now on; the private one waits. Answers its id. */
@@ -65,6 +66,7 @@ export async function promoteTokens(files: Files): Promise<{ readonly id: string
 /** Tokens that a key signed are refused from now on. */
 export async function retireTokens(files: Files, id: string): Promise<void> {
   const state = (await tokenKeys(files)).find((key) => key.id === id)?.state;
+  if (state === 'unknown') throw new KeyRefusal(`there is no ${files.JWT_PRIVATE_KEY_FILE}: which key signs is not known here`);
   if (state === 'signs') throw new KeyRefusal(`key "${id}" signs: rotate and promote another first`);
   await editFile(files.JWT_PUBLIC_KEY_FILE, async (text) => {
     const keys = await read(text);

@@ -1,5 +1,5 @@
 /** Rings of keys in files: which key seals, which open, and that nothing fails to open while one is exchanged for another. */
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { defaultPayloadConverter, type Payload } from '@temporalio/common';
 import fc from 'fast-check';
 import { randomBytes } from 'node:crypto';
@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 import { editFile } from '../../cli/keys/edit.ts';
+import { formToken, isFormToken, linkKeysOf } from '../../db/links.ts';
 import { codecKeyPurpose, codecKeysOf, sealingCodec } from '../../delivery/codec.ts';
 import { keysOfFile, type FileNews } from '../../keys/file.ts';
 import { KeyRefusal, keyNamed, newRing, parseKeys, printKeys, promoted, withNext, without, type KeyRing } from '../../keys/ring.ts';
@@ -161,9 +162,18 @@ describe('a key file', () => {
   });
 });
 
+/** What a test that fails leaves running. */
+const ends: (() => void)[] = [];
+afterEach(() => {
+  for (const end of ends.splice(0)) end();
+});
+
 /** Two processes that seal and open each other's payloads without a pause, each with the keys of its file. */
-function traffic(files: readonly [string, string]) {
-  const codecs = files.map((file) => sealingCodec(codecKeysOf(file, () => undefined)));
+async function traffic([first, second]: readonly [string, string]) {
+  const codecs = [sealingCodec(codecKeysOf(first, () => undefined))];
+  // They look at their files at different moments: for half a second after a change one knows what the other does not.
+  await pause(500);
+  codecs.push(sealingCodec(codecKeysOf(second, () => undefined)));
   const [plain] = [defaultPayloadConverter.toPayload({ order: 'MX-2007' })].filter((p) => p !== undefined);
   if (plain === undefined) throw new Error('nothing to seal');
   const sealed: Payload[] = [];
@@ -181,6 +191,7 @@ function traffic(files: readonly [string, string]) {
     }
   };
   const running = run();
+  ends.push(() => (stopped = true));
   return {
     failures,
     ids: () => [...new Set(sealed.map(idOf))],
@@ -213,7 +224,7 @@ describe('a rotation while processes seal and open', () => {
   test('with one file that all of them read: nothing fails to open, not even when it is promoted at once', async () => {
     const file = join(folder, 'shared.key');
     writeFileSync(file, printKeys(newRing()));
-    const both = traffic([file, file]);
+    const both = await traffic([file, file]);
     await both.more();
     for (const id of ['2', '3', '4']) {
       await change(file, withNext);
@@ -234,7 +245,7 @@ describe('a rotation while processes seal and open', () => {
       copyFileSync(here, `${there}.new`);
       renameSync(`${there}.new`, there);
     };
-    const both = traffic([here, there]);
+    const both = await traffic([here, there]);
     await both.more();
     await change(here, withNext);
     await both.more();
@@ -254,7 +265,7 @@ describe('a rotation while processes seal and open', () => {
     const [here, there] = [join(folder, 'early.key'), join(folder, 'late.key')];
     writeFileSync(here, printKeys(newRing()));
     copyFileSync(here, there);
-    const both = traffic([here, there]);
+    const both = await traffic([here, there]);
     await both.more();
     await change(here, withNext);
     await change(here, (ring) => promoted(ring, now));
@@ -267,5 +278,28 @@ describe('a rotation while processes seal and open', () => {
     await both.more();
     expect(both.failures).toHaveLength(soFar);
     await both.end();
+  });
+
+  test('of links, whose tokens name no key: what one process has just signed with the new key holds in another that has not looked since', async () => {
+    const file = join(folder, 'link.key');
+    writeFileSync(file, printKeys(newRing()));
+    const old = linkKeysOf(file, () => undefined);
+    const before = formToken(old, { id: 'link' });
+    await change(file, withNext);
+    await change(file, (ring) => promoted(ring, now));
+    const fresh = formToken(
+      linkKeysOf(file, () => undefined),
+      { id: 'link' },
+    );
+    expect(fresh).not.toBe(before);
+    expect([before, fresh, 'forged'].map((token) => isFormToken(old, { id: 'link' }, token))).toEqual([true, true, false]);
+    await change(file, (ring) => without(ring, '1'));
+    expect(
+      isFormToken(
+        linkKeysOf(file, () => undefined),
+        { id: 'link' },
+        before,
+      ),
+    ).toBe(false);
   });
 });
