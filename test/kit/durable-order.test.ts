@@ -1,6 +1,8 @@
 /** What a killed worker must not change: the order in which branches go on, and that past no return is past it. */
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { z } from 'zod';
+import { inTransaction } from '../../db/pool.ts';
+import { openTask } from '../../db/tasks.ts';
 import { startKit, type HistoryEvent, type Kit } from './harness.ts';
 import { surroundings } from './surroundings.ts';
 
@@ -47,4 +49,18 @@ test('the point of no return and the end are written to the history before anyth
   // So is the end: what it settles as late must not be found in time by another try.
   const names = (await kit.history(id)).flatMap((event) => event.activityTaskScheduledEventAttributes?.activityType?.name ?? []);
   expect(names.at(-1)).toBe('closeCase');
+});
+
+test('what was decided before the first task of a case was done again, stops its clock at the decision', async () => {
+  await kit.stopWorker();
+  const { id } = await kit.open('tiny', { id: 'decided-early', shop: 'shop-1', script: 'canonical', items: ['a'] });
+  // As a worker leaves it that is killed after it has opened the task: a person sees it and decides, and the next worker begins from the beginning.
+  const task = { caseId: id, path: 'decide', name: 'decide', process: 'tiny', shop: 'shop-1', role: 'agent' as const, context: {}, formVersion: 1 };
+  await inTransaction(kit.pool, (tx) => openTask(tx, { ...task, notBy: [], clocks: ['handle'], run: 'the first try' }));
+  await kit.commitDecision(id, 'decide', { answer: 'yes' });
+  await kit.startWorker();
+  await kit.outcome(id);
+  const [decided] = await kit.rows<{ at: Date }>('select decided_at as at from tasks where case_id = $1', id);
+  const stops = await kit.rows<{ at: Date }>(`select at from clock_log where case_id = $1 and command->>'kind' = 'stop'`, id);
+  expect(stops).toEqual([decided]);
 });

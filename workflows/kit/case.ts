@@ -337,7 +337,8 @@ class Scope<P extends ProcessDeclaration> implements Case<P> {
     this.#path = path;
     this.#reach = reach;
     this.#parent = parent;
-    this.#moment = parent ? parent.#moment : instant(Date.now());
+    // Not the time of its first task: one that is done again, because its worker died or was too slow, is later than what people have decided meanwhile.
+    this.#moment = parent ? parent.#moment : instant(workflowInfo().startTime);
   }
 
   get id(): CaseId {
