@@ -319,6 +319,13 @@ test('every metric that an alert or the dashboard names is exported by the API o
   }
 });
 
+test('no metric names a case, an order, a shop, a customer or a person', async () => {
+  const { urls } = stack.state();
+  const pages = await Promise.all([`${urls.api}/metrics`, urls.workerMetrics].map(async (url) => (await fetch(url)).text()));
+  for (const name of ['MX-2007', 'mingxi', 'c_82231706e1d8e2e20642', 'wang', 'olga', 'lin"'])
+    expect([name, pages.some((page) => page.includes(name))]).toEqual([name, false]);
+});
+
 test('every block of the runbook was run', () => {
   const all = [...chapters].flatMap(([chapter, blocks]) => blocks.map((_, n) => `${chapter} ${n}`));
   expect(all.length).toBeGreaterThan(15);
