@@ -1,5 +1,5 @@
 /** What a soak has shown: a pure function of its samples, requests, probes and audit. */
-import type { Finding } from '../demo/audit.ts';
+import { counts, type Finding } from '../demo/audit.ts';
 import type { Probe } from './probe.ts';
 import { lieIn } from './probe.ts';
 import { queues, type Queue, type Sample } from './sample.ts';
@@ -85,12 +85,12 @@ export function judge({ samples, probes, faults, findings }: Seen): readonly Ver
   const failed = probes.filter(({ became }) => became === 'failed');
   const burst = samples.filter(({ phase }) => phase === 'burst');
   const refused = burst.reduce((so, sample) => so + sample.refused, 0);
-  const of = (kind: Finding['kind']): number => new Set(findings.filter((finding) => finding.kind === kind).map((finding) => finding.case)).size;
+  const { lost, doubled, abovePaid, stuck, wrong } = counts(findings);
   return [
     {
       what: 'cases',
       holds: findings.length === 0,
-      says: `${of('lost')} lost, ${of('doubled')} doubled, ${of('abovePaid')} above paid, ${of('stuck')} stuck`,
+      says: `${lost} lost, ${doubled} doubled, ${abovePaid} above paid, ${stuck} stuck, ${wrong} wrong`,
     },
     {
       what: 'answers',

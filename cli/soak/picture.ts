@@ -40,7 +40,7 @@ function panelsOf(samples: readonly Sample[]): readonly Panel[] {
       ],
     },
     {
-      title: 'answers, ms (refusals left out)',
+      title: 'answers, ms, but refusals',
       log: true,
       lines: [
         { name: 'p50', of: ({ p50 }) => p50 },
@@ -81,9 +81,10 @@ function spans(samples: readonly Sample[], minute: (at: number) => number): { ph
   return found;
 }
 
-function pointsOf(samples: readonly Sample[], { of }: Line, minute: (at: number) => number, { log, title }: Panel): [number, number | null][] {
+function pointsOf(samples: readonly Sample[], { name, of }: Line, minute: (at: number) => number, { log, title }: Panel): [number, number | null][] {
   const values = samples.map((sample, i) => of(sample, samples[i - 1]));
-  const mean = title.startsWith('cases');
+  // What is to be started is known, and no mean.
+  const mean = title.startsWith('cases') && name !== 'to be started';
   return samples.map(({ at }, i) => {
     const near = (mean ? values.slice(Math.max(0, i - smoothed + 1), i + 1) : [values[i]]).filter((value) => value !== undefined);
     const value = values[i] === undefined || near.length === 0 ? undefined : near.reduce((so, n) => so + n, 0) / near.length;
@@ -108,9 +109,10 @@ export function optionsOf(samples: readonly Sample[]): { readonly option: EChart
     textStyle: { fontFamily: 'sans-serif' },
     legend: panels.map(({ lines }, i) => ({
       top: top(i) - 28,
-      left: 250,
+      left: 260,
       itemWidth: 18,
       itemHeight: 8,
+      itemGap: 20,
       textStyle: { fontSize: 11 },
       data: lines.map(({ name }) => ({ name })),
     })),
