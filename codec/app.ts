@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { PayloadCodec } from '@temporalio/common';
 import express, { type ErrorRequestHandler, type Express, type Request, type RequestHandler, type Response } from 'express';
-import { ipKeyGenerator, rateLimit } from 'express-rate-limit';
+import { rateLimit } from 'express-rate-limit';
 import helmet from 'helmet';
 import type { Logger } from 'pino';
 import { fieldErrors } from '../api/fields.ts';
@@ -22,7 +22,7 @@ export interface CodecDeps {
   readonly hosts?: readonly string[];
   readonly callers: Callers;
   readonly log: Logger;
-  /** Calls a minute of one address. */
+  /** Calls a minute of one person. */
   readonly ratePerMinute: number;
 }
 
@@ -67,7 +67,8 @@ export function createCodecApp(deps: CodecDeps): Express {
     limit: ratePerMinute,
     standardHeaders: 'draft-8',
     legacyHeaders: false,
-    keyGenerator: (request) => ipKeyGenerator(request.ip ?? ''),
+    // Not by address: operators come by one ingress.
+    keyGenerator: (_request, response) => found(response).person ?? '',
     handler: (_request, _response, next) => next(new Problem('tooMany')),
   });
   const json = express.json({ limit: mostMegabytes * 1024 * 1024 });
@@ -97,7 +98,7 @@ export function createCodecApp(deps: CodecDeps): Express {
             .status(204)
             .end(),
       )
-      .post(limited, admit, json, run)
+      .post(admit, limited, json, run)
       .all(() => {
         throw new Problem('methodNotAllowed', { allow: 'POST, OPTIONS' }, { headers: { Allow: 'POST, OPTIONS' } });
       });
