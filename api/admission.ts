@@ -11,6 +11,8 @@ export interface AdmissionLimits {
   readonly inWork: number;
   /** Requests that wait for their turn. */
   readonly waiting: number;
+  /** For how long, at most; a second unless said. */
+  readonly waitMs?: number;
 }
 
 /**
@@ -38,7 +40,7 @@ export interface Admission {
   readonly refusing: boolean;
 }
 
-export function createAdmission({ inWork, waiting }: AdmissionLimits, metrics: Registry): Admission {
+export function createAdmission({ inWork, waiting, waitMs = longestWaitMs }: AdmissionLimits, metrics: Registry): Admission {
   const half = { inWork: Math.ceil(inWork / 2), waiting: Math.ceil(waiting / 2) };
   const all = bulkhead(inWork, waiting);
   const starts = bulkhead(half.inWork, half.waiting);
@@ -83,7 +85,7 @@ export function createAdmission({ inWork, waiting }: AdmissionLimits, metrics: R
         timer = setTimeout(() => {
           late.abort();
           reject(overloaded(kind));
-        }, longestWaitMs);
+        }, waitMs);
       });
       const begin = () => {
         clearTimeout(timer);

@@ -134,7 +134,7 @@ export async function startApi(settings: ApiSettings = {}): Promise<ApiKit> {
     proxies: 0,
     evidence: settings.evidence ?? folderStore(join(folder, 'evidence')),
     // Crowds of these tests are about rows, not about places.
-    admission: createAdmission({ inWork: 8, waiting: 10_000 }, new Registry()),
+    admission: createAdmission({ inWork: 8, waiting: 10_000, waitMs: 60_000 }, new Registry()),
     backlogMost: 5000,
   };
   const app = createApp(deps);

@@ -146,7 +146,7 @@ describe('more requests than a process works on', () => {
     const of = await kit.openCase();
     const task = await kit.openTask(of);
     const metrics = new Registry();
-    const admission = createAdmission({ inWork: 4, waiting: 2 }, metrics);
+    const admission = createAdmission({ inWork: 4, waiting: 2, waitMs: 60_000 }, metrics);
     const { ask } = await place({ metrics, admission });
     let letGo: () => void = () => undefined;
     const gate = new Promise<void>((resolve) => {
