@@ -31,7 +31,10 @@ export interface OperationContract {
    * arrived so far: its arguments are in the history before it is sent, and stay the same when a killed worker's step is done again.
    */
   readonly pace: 'quick' | 'slow';
-  /** The operation of the same system that takes this one back by its key: its arguments are `undoArgs`, its result is `undoResult`. */
+  /**
+   * The operation of the same system that takes this one back by its key: its arguments are `undoArgs`, its result is `undoResult`. It is `slow`: what it takes back is then
+   * in the history before it is sent. Both beside one workflow task that is lost would be done again, and the first be found taken back.
+   */
   readonly undo?: string;
   /**
    * The part of the result that a process may see, when the result holds personal data: ids, amounts, categories, pseudonyms.

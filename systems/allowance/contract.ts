@@ -50,7 +50,7 @@ export const allowance = defineSystem({
       result: undoResult,
       kind: 'effect',
       repeat: 'keyed',
-      pace: 'quick',
+      pace: 'slow',
     },
     commit: {
       title: { zh: '核销可退数量', en: 'Use units that were set aside' },
@@ -109,7 +109,7 @@ export const allowance = defineSystem({
       result: undoResult,
       kind: 'effect',
       repeat: 'keyed',
-      pace: 'quick',
+      pace: 'slow',
     },
     causes: {
       title: { zh: '登记退货原因与损失', en: 'Book causes and losses' },

@@ -48,7 +48,7 @@ export const coupons = defineSystem({
       result: undoResult,
       kind: 'effect',
       repeat: 'keyed',
-      pace: 'quick',
+      pace: 'slow',
     },
   },
   words: {

@@ -77,7 +77,7 @@ export const finance = defineSystem({
       result: undoResult,
       kind: 'effect',
       repeat: 'keyed',
-      pace: 'quick',
+      pace: 'slow',
     },
     goodwill: {
       title: { zh: '补偿付款', en: 'Pay out of goodwill' },

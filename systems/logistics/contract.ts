@@ -30,7 +30,7 @@ export const logistics = defineSystem({
       result: undoResult,
       kind: 'effect',
       repeat: 'keyed',
-      pace: 'quick',
+      pace: 'slow',
     },
     parcel: {
       title: { zh: '查询包裹', en: 'Look up a parcel' },

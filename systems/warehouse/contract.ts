@@ -43,7 +43,7 @@ export const warehouse = defineSystem({
       result: undoResult,
       kind: 'effect',
       repeat: 'keyed',
-      pace: 'quick',
+      pace: 'slow',
     },
     dispatch: {
       title: { zh: '安排发货', en: 'Dispatch goods' },
@@ -71,7 +71,7 @@ export const warehouse = defineSystem({
       result: undoResult,
       kind: 'effect',
       repeat: 'keyed',
-      pace: 'quick',
+      pace: 'slow',
     },
     dispose: {
       title: { zh: '处置退回商品', en: 'Decide what becomes of a returned unit' },

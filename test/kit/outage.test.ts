@@ -298,6 +298,24 @@ describe('a worker killed by `kill -9` (EF2)', () => {
     ]);
   });
 
+  test('after it has done and taken back the same thing: neither is done again, and nobody is asked', async () => {
+    await kit.stopWorker();
+    const kill = await startKillable(kit, direct);
+    kit.fault('bench', { lateAnswerMs: 5000, operations: ['probe'] });
+    const id = await open('grabLetGoThenProbe');
+    await kit.until(
+      'it was taken back, and the next thing is done',
+      () => kit.executions(id),
+      (done) => done['probe'] === 1,
+    );
+    await kill();
+    kit.fault('bench', {});
+    await kit.startWorker();
+    expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['x'] });
+    expect(await kit.executions(id)).toEqual({ a: 1, 'a!undo': 1, probe: 1 });
+    expect(await kit.rows(`select name from tasks where case_id = $1`, id)).toEqual([]);
+  });
+
   test.each([
     // What was asked for is in the history before it is sent, and is asked for again as it was.
     ['postWhatIsHere', 'post', 'asked again'],

@@ -22,7 +22,7 @@ export const bench = defineSystem({
       pace: 'quick',
       undo: 'letGo',
     },
-    letGo: { title: { zh: '放', en: 'Let go' }, about: 'Undo of grab', args: undoArgs, result: undoResult, kind: 'effect', repeat: 'keyed', pace: 'quick' },
+    letGo: { title: { zh: '放', en: 'Let go' }, about: 'Undo of grab', args: undoArgs, result: undoResult, kind: 'effect', repeat: 'keyed', pace: 'slow' },
     post: {
       title: { zh: '寄', en: 'Post' },
       about: 'Slow, keyed',

@@ -62,6 +62,11 @@ const scripts: Readonly<Record<string, Script>> = {
     await c.do('grab', bench.grab, { what: 'a' });
     log.push((await c.do('probe', bench.probe, { what: 'x' })).what);
   },
+  async grabLetGoThenProbe(c, log) {
+    await c.do('a', bench.grab, { what: 'a' });
+    await c.undo('a');
+    log.push((await c.do('probe', bench.probe, { what: 'x' })).what);
+  },
   async grabThenPost(c, log) {
     await c.do('a', bench.grab, { what: 'a' });
     log.push((await c.do('post', bench.post, { what: 'x' })).what);
