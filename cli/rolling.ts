@@ -5,15 +5,18 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
+import { parse, stringify } from 'yaml';
 import { z } from 'zod';
 import { systems as systemContracts } from '../systems/index.ts';
 import { nap } from './demo/actors.ts';
+import type { Branch } from './demo/branches.ts';
 import { Caller, type Attempt } from './demo/calls.ts';
 import { Journal } from './demo/journal.ts';
+import type { Plan } from './demo/plan.ts';
 import { Progress } from './demo/progress.ts';
 import { table } from './demo/report.ts';
 import { returns } from './demo/returns.ts';
-import { runDemo, type Around, type RunOptions } from './demo/run.ts';
+import { runDemo, type Around, type Prepare, type RunOptions } from './demo/run.ts';
 import { backUp, backUpFiles, restore } from './rolling/backup.ts';
 import { checkReplays } from './rolling/check.ts';
 import { secretsOf, startCluster, startWorld, type Cluster, type ClusterOptions } from './rolling/cluster.ts';
@@ -137,6 +140,21 @@ function startProgress(folder: string, cases: number): Progress {
   return new Progress(join(folder, 'progress.json'), { ...first, kills: 0, killsWanted: 0, faults: 0, faultsWanted: 0 });
 }
 
+/** Cases of a kind, out of as many as it takes. */
+const casesThat =
+  (keep: (plan: Plan) => boolean, outOf: number, { seed }: Options, cases: number): Prepare =>
+  async (...about) => {
+    const prepared = await returns({ files: undefined, seed, cases: Math.ceil(outOf * cases) })(...about);
+    const plans = prepared.plans.filter(keep).slice(0, cases);
+    const ids = new Set<string>(plans.map((plan) => plan.order));
+    return { ...prepared, plans, orders: prepared.orders.filter((order) => ids.has(order.orderId)), conclude: () => ({ lines: [], ok: true }) };
+  };
+const endWithoutPeople: ReadonlySet<Branch> = new Set(['unknownOrder', 'unknownLine', 'alreadyReturned']);
+/** Whether a case waits until somebody sits down to review it. */
+const staysOpen = ({ branches, ends }: Plan): boolean => ends?.at !== 'review' && !branches.some((branch) => endWithoutPeople.has(branch));
+/** Whether it goes the same way twice: no window has to end in it, and it wants nothing that is sold out, for the shelves are not put back with us. */
+const goesTheSameWay = ({ waitsMs, goodsVanish, lacking }: Plan): boolean => waitsMs === 0 && !goodsVanish && lacking.length === 0;
+
 /** What a run of cases needs besides its own; all are open at once, and the stack is ours. */
 const runOptions = ({ seed }: Options, cases: number, folder: string, tally: Tally): RunOptions => ({
   folder,
@@ -211,7 +229,7 @@ async function conclude(
 }
 
 async function rollOut(options: Options, folder: string, clusterOptions: ClusterOptions) {
-  const { cases = usual.rolling, seed, rounds } = options;
+  const { cases = usual.rolling, rounds } = options;
   const cluster = await startCluster(clusterOptions);
   const progress = startProgress(folder, cases);
   const { signal } = clusterOptions;
@@ -235,7 +253,7 @@ async function rollOut(options: Options, folder: string, clusterOptions: Cluster
       }
     };
     const { lines } = await runDemo(
-      returns({ files: undefined, seed, cases }),
+      casesThat(staysOpen, 1.3, options, cases),
       { ...runOptions(options, cases, clusterOptions.folder, tally), disturb },
       cluster.state,
       progress,
@@ -258,27 +276,42 @@ async function rollOut(options: Options, folder: string, clusterOptions: Cluster
   }
 }
 
+/** As long as a demo may have them (cli/demo/run.ts). */
+const longWindow = '540s';
+
+/**
+ * The demo's policy with windows that outlast the restore, as days do: what falls due between back-up and restore is over when Temporal is back, before anybody
+ * can tell it what came in time.
+ */
+function policyOfLongWindows(file: string): string {
+  const policy = z.looseObject({ windows: z.record(z.string(), z.string()) }).parse(parse(readFileSync(policyFile, 'utf8')));
+  writeFileSync(file, stringify({ ...policy, windows: Object.fromEntries(Object.keys(policy.windows).map((name) => [name, longWindow])) }));
+  return file;
+}
+
 /** Lines that a journal of the time after the back-up must not have: what was accepted then is lost, and is to be done again. */
 const keptAlways = new Set(['starting', 'repeated', 'refused']);
 
 async function loseAndRestore(options: Options, folder: string, clusterOptions: ClusterOptions) {
-  const { cases = usual.restore, seed } = options;
+  const { cases = usual.restore } = options;
   const { signal, world, say } = clusterOptions;
   const progress = startProgress(folder, cases);
   const backup = join(folder, 'backup');
   const tally = new Tally();
-  const demo = returns({ files: undefined, seed, cases });
+  const demo = casesThat(goesTheSameWay, 6, options, cases);
+  const ofLongWindows = { ...clusterOptions, policyFile: policyOfLongWindows(join(folder, 'policy.yaml')) };
   const [firstJournal, secondJournal] = [join(folder, 'before.ndjson'), join(folder, 'after.ndjson')];
   let acceptedBefore = 0;
   let backedUpAt = new Date();
 
   // The first life: until some seconds after the back-up.
-  const cluster = await startCluster(clusterOptions);
+  const cluster = await startCluster(ofLongWindows);
   const lost = new AbortController();
   try {
     const disturb = async (around: Around): Promise<void> => {
       const { over, scene } = around;
-      while (!over.aborted && around.done() < 0.65) await nap(100, over);
+      // All are open, and people begin.
+      while (!over.aborted && scene.journal.started.size < scene.plans.size) await nap(100, over);
       acceptedBefore = readFileSync(firstJournal, 'utf8').split('\n').length - 1;
       backedUpAt = new Date();
       await backUp(cluster.postgres, join(backup, 'postgres'));
@@ -319,7 +352,7 @@ async function loseAndRestore(options: Options, folder: string, clusterOptions: 
       .map((line) => `${line}\n`)
       .join(''),
   );
-  const again = await startCluster({ ...clusterOptions, folder: home });
+  const again = await startCluster({ ...ofLongWindows, folder: home });
   try {
     say(`Restored and ready after ${seconds(Date.now() - began)}.`);
     // What the systems have told us since then, and we took and lost. They are asked for it, as one asks partners after a restore.

@@ -2,6 +2,7 @@
  * A base backup of a Postgres that runs, by its low-level API, and a cluster from it: what `pg_basebackup` does, which the embedded Postgres does not bring.
  * One backup of the whole cluster, and not a dump of each database: Temporal's and ours are then of one moment, and neither knows what the other does not.
  */
+import { existsSync } from 'node:fs';
 import { copyFile, chown, cp, lstat, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Client } from 'pg';
@@ -20,19 +21,22 @@ async function copyAll(from: string, to: string, skip: ReadonlySet<string> = new
   const { uid, gid, mode } = await lstat(from);
   await mkdir(to, { recursive: true, mode });
   await chown(to, uid, gid);
-  for (const entry of await readdir(from, { withFileTypes: true })) {
-    if (skip.has(entry.name)) continue;
-    const [source, target] = [join(from, entry.name), join(to, entry.name)];
-    try {
-      if (entry.isDirectory()) await copyAll(source, target);
-      else {
-        await copyFile(source, target);
-        await chown(target, uid, gid);
+  // At once: there are thousands of small files, and what happens meanwhile makes the log longer.
+  await Promise.all(
+    (await readdir(from, { withFileTypes: true })).map(async (entry) => {
+      if (skip.has(entry.name)) return;
+      const [source, target] = [join(from, entry.name), join(to, entry.name)];
+      try {
+        if (entry.isDirectory()) await copyAll(source, target);
+        else {
+          await copyFile(source, target);
+          await chown(target, uid, gid);
+        }
+      } catch (error) {
+        if (!isSystemError(error, 'ENOENT')) throw error;
       }
-    } catch (error) {
-      if (!isSystemError(error, 'ENOENT')) throw error;
-    }
-  }
+    }),
+  );
 }
 
 /** Copies the files of a running Postgres into a folder that is not there yet. */
@@ -60,7 +64,9 @@ export async function backUp(postgres: { readonly url: string; readonly folder: 
 
 /** What has to be there besides Postgres: without the keys nothing sealed can be read, and evidence is files. */
 export async function backUpFiles(from: string, to: string): Promise<void> {
-  for (const name of ['secrets', 'evidence']) await cp(join(from, name), join(to, name), { recursive: true, preserveTimestamps: true });
+  for (const name of ['secrets', 'evidence'])
+    // Nobody has uploaded anything: there is no folder yet.
+    if (existsSync(join(from, name))) await cp(join(from, name), join(to, name), { recursive: true, preserveTimestamps: true });
 }
 
 /** Puts a backup where a cluster starts from. */

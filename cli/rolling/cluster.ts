@@ -1,6 +1,7 @@
 /** The engine as it stands in production, on one machine and without containers: the full Temporal server and our tables on one Postgres, several workers and APIs. */
-import { join, resolve } from 'node:path';
 import { mkdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { migrate } from '../../db/migrate.ts';
 import { systems as systemContracts } from '../../systems/index.ts';
 import type { Environment, Say } from '../stack/cache.ts';
@@ -211,7 +212,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     ]);
     world.balancer.serve(apis, '/readyz');
     await step('the address', async () => {
-      while (!(await answers(`${url}/readyz`)().catch(() => false))) await new Promise((resume) => setTimeout(resume, 100));
+      while (!(await answers(`${url}/readyz`)().catch(() => false))) await pause(100);
     });
     return {
       get state() {

@@ -14,7 +14,10 @@ function slowServer(finishWithinMs?: number) {
     held.push(answer);
     arrived();
   }, finishWithinMs);
-  return { draining, arrival: new Promise<void>((resolve) => (arrived = resolve)), letGo: () => held.forEach((answer) => answer()) };
+  const arrival = new Promise<void>((resolve) => {
+    arrived = resolve;
+  });
+  return { draining, arrival, letGo: () => held.forEach((answer) => answer()) };
 }
 
 const agents: Agent[] = [];

@@ -1,0 +1,70 @@
+/** The engine as in production, without containers: the full Temporal server, two workers, two APIs. Each process is restarted under load; all is lost and restored. */
+import { execFile, spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { temporalServerFolder } from '../../cli/stack/temporal-server.ts';
+import { cleanUp } from '../../cli/stack/state.ts';
+import { say } from './progress.ts';
+
+const root = resolve(import.meta.dirname, '../..');
+let folder = '';
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'kefu-flow-rolling-'));
+});
+afterAll(async () => {
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** `npm run rolling -- ARGUMENTS` without npm. */
+async function rolling(name: string, ...args: readonly string[]): Promise<{ code: number | null; output: string }> {
+  const data = join(folder, name);
+  const { NODE_OPTIONS: _, ...env } = process.env;
+  const child = spawn(process.execPath, ['--import', 'tsx', 'cli/rolling.ts', '--data', data, ...args], { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (chunk: string) => {
+      output += chunk;
+      for (const line of chunk.split('\n')) if (/ready after|open$|later/.test(line)) say(line.trim());
+    });
+  try {
+    const code = await new Promise<number | null>((done) => {
+      child.once('close', done);
+    });
+    return { code, output };
+  } finally {
+    child.kill('SIGKILL');
+    for (const part of ['cluster', 'restored', 'world']) await cleanUp(join(data, part), () => undefined);
+  }
+}
+const lastLine = (output: string): string => output.trimEnd().split('\n').at(-1) ?? '';
+/** Every number after the colon is 0. */
+const clean = /^[^:]+: (0 [a-z -]+, )+0 [a-z -]+$/;
+
+describe('rolling', () => {
+  test('restarts every process under load: each ends by itself, nobody is left without an answer, no history is broken, and the audit finds nothing', async () => {
+    const { code, output } = await rolling('restarts', '--cases', '20', '--seed', '3');
+    expect(lastLine(output)).toMatch(clean);
+    expect(lastLine(output)).toMatch(/^20 cases, \d+ open at the first restart, 5 restarts/);
+    for (const name of ['worker-1', 'worker-2', 'api-1', 'api-2', 'temporal'])
+      expect(output).toMatch(new RegExp(`${name} ended after [\\d.]+ s \\(exit code 0\\)`));
+    expect(code).toBe(0);
+  }, 900_000);
+
+  test('restores all that is ours from one back-up of a running Postgres: what was accepted before goes on, and what the systems have done since is not done again', async () => {
+    const { code, output } = await rolling('restores', '--restore', '--cases', '20', '--seed', '3');
+    expect(lastLine(output)).toMatch(clean);
+    expect(lastLine(output)).toContain('0 doubled');
+    expect(output).toMatch(/All is lost [\d.]+ s later, with [1-9]\d* more acts accepted/);
+    expect(output).toMatch(/[1-9]\d* webhooks are sent again/);
+    expect(code).toBe(0);
+  }, 900_000);
+});
+
+test('Temporal takes our dynamic configuration as it is', async () => {
+  const server = join(await temporalServerFolder(process.env, say), 'temporal-server');
+  const { stdout } = await promisify(execFile)(server, ['validate-dynamic-config', join(root, 'deploy/temporal-dynamic.yaml')]);
+  expect(stdout).not.toMatch(/error|warning/);
+}, 1_800_000);
