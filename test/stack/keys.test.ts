@@ -172,7 +172,7 @@ test('every key is exchanged under load: no request fails, no task fails, what i
   await expect(keys('retire', 'codec', '1')).rejects.toThrow('key "1" is needed');
 
   // Words of before the rotation are read after it.
-  const notes = await call('GET', `/cases/${encodeURIComponent('return-exchange.MX-2007.keys-1')}/notes`, await token('wang'));
+  const notes = await call('POST', `/cases/${encodeURIComponent('return-exchange.MX-2007.keys-1')}/look`, await token('wang'), { why: 'enquiry' });
   expect([notes.status, JSON.stringify(notes.body)]).toEqual([200, expect.stringContaining('words of keys-1')]);
   expect(JSON.stringify(notes.body)).toContain('words of Wang');
 
