@@ -45,7 +45,9 @@ test('a job that a worker died with runs once its time is over, and one that is 
 });
 
 test('a job that was replaced or removed while a worker that died was at it goes with the worker', async () => {
-  const left = async () => (await pool.query('select key, attempts >= max_attempts as given_up from graphile_worker._private_jobs order by id')).rows;
+  const left = async () =>
+    (await pool.query<{ key: string; given_up: boolean }>('select key, attempts >= max_attempts as given_up from graphile_worker._private_jobs order by id'))
+      .rows;
   await addJob(pool, 'send-message', 'message:replaced', { id: 'before' });
   await addJob(pool, 'send-message', 'message:removed', { id: 'removed' });
   await takenBy('worker-2', '31 seconds');

@@ -3,7 +3,6 @@ import fc from 'fast-check';
 import { answerTo, type Reply } from '../../cli/demo/actors.ts';
 import { branches, type Branch } from '../../cli/demo/branches.ts';
 import { notInData, planReturns, type Act, type Plan, type World } from '../../cli/demo/plan.ts';
-import { readArguments } from '../../cli/demo.ts';
 import { loadPolicy } from '../../policies/load.ts';
 import { policyFor } from '../../policies/lookup.ts';
 import { orders as ordersContract, type OrderFacts } from '../../systems/orders/contract.ts';
@@ -14,7 +13,6 @@ import { returnExchange } from '../../workflows/return-exchange/process.ts';
 
 const { policy } = loadPolicy('policies/demo.yaml');
 const at = '2026-11-20T03:00:00.000Z' as Instant;
-const anySeed = fc.integer({ min: 0, max: 2 ** 31 });
 
 /** An order as the sandbox lists it. */
 const factsOf = ({ address, payments, ...order }: ShopOrder): OrderFacts =>
