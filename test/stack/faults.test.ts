@@ -75,6 +75,8 @@ describe('the fault harness', () => {
       const journal = new Journal(files.journal);
       const kills = journal.tookPlace.filter(({ kind }) => kind === 'kill').length;
       const others = journal.tookPlace.length - kills;
+      // What the judge found, where it found something.
+      expect(/What is wrong\n[^]*/.exec(output)?.[0]).toBeUndefined();
       expect(output.trimEnd().split('\n').at(-1)).toBe(`10 cases, ${kills} kills, ${others} faults: 0 lost, 0 doubled, 0 stuck, 0 wrong`);
       expect(code).toBe(0);
       expect(kills).toBeGreaterThan(0);
