@@ -146,7 +146,8 @@ function operation(route: Route, declared: ReturnType<typeof declaredSchemas>): 
     ...(body
       ? {
           requestBody: {
-            required: true,
+            // None at all is an empty one.
+            required: route.takes === 'upload' || !body.safeParse({}).success,
             content: { [bodyTypes[route.takes ?? 'json']]: { schema: body, ...(route.example === undefined ? {} : { example: route.example }) } },
           },
         }

@@ -21,7 +21,8 @@ export const uploadedSchema = z.object({
   evidence: z.array(evidenceSchema),
   told: arrivalSchema.optional().describe('What became of the event that tells the case; absent where its process hears of no evidence, or had it'),
 });
-export const fileReply = { description: 'The file', schema: z.string().meta({ format: 'binary' }), type: 'application/octet-stream' } as const;
+/** Its type is what its bytes are. */
+export const fileReply = { description: 'The file', schema: z.string().meta({ format: 'binary' }), type: '*/*' } as const;
 
 export const evidenceRoutes = ({ pool }: AppDeps, uploads: Uploads): Route[] => [
   route({

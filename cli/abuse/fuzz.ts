@@ -21,7 +21,7 @@ const decoded = (text: string): string => {
 
 const parameters = z.array(z.looseObject({ name: z.string(), schema: z.record(z.string(), z.unknown()) }));
 const documented = z.looseObject({
-  paths: z.record(z.string(), z.record(z.string(), z.looseObject({ parameters: parameters.optional() }))),
+  paths: z.record(z.string(), z.record(z.string(), z.looseObject({ parameters: parameters.optional(), responses: z.record(z.string(), z.unknown()) }))),
   components: z.looseObject({ schemas: z.record(z.string(), z.looseObject({ properties: z.record(z.string(), z.unknown()).optional() })) }),
 });
 
@@ -40,7 +40,9 @@ async function aimed({ stack, thief, playground }: Scene): Promise<object> {
     task: ['review-1/review', 'none'],
   };
   for (const [path, methods] of Object.entries(document.paths))
-    for (const { parameters: all = [] } of Object.values(methods))
+    for (const { parameters: all = [], responses } of Object.values(methods)) {
+      // The server's own answer to a head that is too long; no operation is asked.
+      responses['431'] = { description: 'Too long' };
       for (const parameter of all) {
         const ids =
           parameter.name === 'id'
@@ -52,6 +54,7 @@ async function aimed({ stack, thief, playground }: Scene): Promise<object> {
             : known[parameter.name];
         if (ids && path.includes(`{${parameter.name}}`)) parameter.schema = { type: 'string', enum: ids };
       }
+    }
   for (const [name, { properties }] of Object.entries(document.components.schemas)) {
     if (!name.endsWith('Input') || properties === undefined) continue;
     if (properties['shop']) properties['shop'] = { type: 'string', enum: [thief.shop] };

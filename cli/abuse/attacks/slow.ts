@@ -9,7 +9,7 @@ const sockets = 25;
 /** The API gives headers and bodies 30 s, and looks every few seconds; on a busy machine a little later. */
 const droppedWithinMs = 45_000;
 const lookEveryMs = 250;
-/** Others are served all the while. */
+/** Others are served all the while, nineteen of twenty within this. */
 const mostWaitMs = 3000;
 
 export const slow: Attack = {
@@ -77,8 +77,8 @@ export const slow: Attack = {
     }
     // Now and then the door is full when all of them come at once, and says so.
     probe.must(served > waits.length * 0.9, `only ${served} of ${waits.length} requests of others were served`);
-    const worst = Math.max(...waits);
-    probe.must(worst < mostWaitMs, `somebody else waited ${worst} ms`);
+    const slowest = waits.toSorted((a, b) => a - b)[Math.floor(waits.length * 0.95)] ?? 0;
+    probe.must(slowest < mostWaitMs, `one of twenty others waited ${slowest} ms or longer`);
     for (const [socket] of open) socket.destroy();
     for (const text of read.values()) {
       const [, status = '0'] = /^HTTP\/1\.1 (\d{3})/.exec(text) ?? [];
