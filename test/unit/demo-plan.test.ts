@@ -1,5 +1,4 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import { answerTo, type Reply } from '../../cli/demo/actors.ts';
 import { branches, type Branch } from '../../cli/demo/branches.ts';
 import { notInData, planReturns, type Act, type Plan, type World } from '../../cli/demo/plan.ts';
