@@ -40,10 +40,12 @@ async function aimed({ stack, thief, playground }: Scene): Promise<object> {
     task: ['review-1/review', 'none'],
   };
   for (const [path, methods] of Object.entries(document.paths))
-    for (const { parameters: all = [], responses } of Object.values(methods)) {
+    for (const operation of Object.values(methods)) {
       // The server's own answer to a head that is too long; no operation is asked.
-      responses['431'] = { description: 'Too long' };
-      for (const parameter of all) {
+      operation.responses['431'] = { description: 'Too long' };
+      // Whoever opens a link sees their case: what is not understood of its query is left aside, not refused.
+      if (path.includes('{token}')) operation.parameters = operation.parameters?.filter(({ name }) => path.includes(`{${name}}`));
+      for (const parameter of operation.parameters ?? []) {
         const ids =
           parameter.name === 'id'
             ? path.startsWith('/v1/tasks')

@@ -79,11 +79,6 @@ const unasked: Readonly<Record<string, string>> = {
 /** Statuses by which we refuse, beside those that it knows: a link that is over is refused before what else is wrong, and a head that is too long by the server itself. */
 const settings = `[checks.negative_data_rejection]
 expected-statuses = [400, 401, 403, 404, 405, 406, 409, 410, 413, 415, 422, 428, 429, 431, "5xx"]
-
-# Whoever opens a link sees their case: what is not understood of the query is left aside.
-[[operations]]
-include-path-regex = "^/(v1/)?c/"
-checks.negative_data_rejection.enabled = false
 `;
 
 export interface Fuzzed {
