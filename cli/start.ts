@@ -87,6 +87,7 @@ Kefu Flow is ready after ${((Date.now() - started) / 1000).toFixed(1)} s.
   docs          ${urls.docs}
   Temporal      ${urls.temporalUi ?? '(yours; its page is where you run it)'}
   systems       ${urls.systems}
+  metrics       ${urls.api}/metrics, ${urls.workerMetrics}
   logs          ${resolve(flags.data, 'logs')}
   a token       npm run token -- --user wang --role supervisor${data}
 Ctrl-C stops everything.`);
