@@ -121,7 +121,7 @@ describe('Postgres away (HT9)', () => {
     ['as it is', (code: string) => code, false],
     // What would mark an event as taken in by a case that has nothing left to take it with.
     ['with the mark written all the same', (code: string) => code.replace('run.closing = true', 'run.closing = false'), true],
-  ])('while a case writes its end (%s): what comes then is late, and goes where late events go', async (_, code, seen) => {
+  ])('while a case writes its end (%s): what comes then is late, and goes where late events go', async (_, code, marked) => {
     const id = await open('grabAndWait');
     await kit.opened(id, 'decide');
     await kit.stopWorker();
@@ -145,10 +145,15 @@ describe('Postgres away (HT9)', () => {
     await inTransaction(look, (tx) => storeInbound(tx, words));
     await deliverInbox(look, kit.temporal, id);
     await kit.parked(id);
+    // Which of two records is written first when Postgres is back, nobody knows: so it is asked whether a mark is wanted at all.
+    const { raw } = await kit.temporal.workflow.getHandle(id).describe();
+    expect((raw.pendingActivities ?? []).some((one) => one.activityType?.name === 'record')).toBe(marked);
     await postgresBack();
     expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['yes'] });
-    expect(await kit.rows(`select seen_at is not null as seen from inbox where case_id = $1 and kind = 'event'`, id)).toEqual([{ seen }]);
-    if (!seen) expect(await kit.rows(`select 1 from cases where process = 'errand' and parent = $1`, id)).toHaveLength(1);
+    if (!marked) {
+      expect(await kit.rows(`select seen_at from inbox where case_id = $1 and kind = 'event'`, id)).toEqual([{ seen_at: null }]);
+      expect(await kit.rows(`select 1 from cases where process = 'errand' and parent = $1`, id)).toHaveLength(1);
+    }
     await kit.stopWorker();
     await kit.startWorker();
   });
