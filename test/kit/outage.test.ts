@@ -146,8 +146,11 @@ describe('Postgres away (HT9)', () => {
     await deliverInbox(look, kit.temporal, id);
     await kit.parked(id);
     // Which of two records is written first when Postgres is back, nobody knows: so it is asked whether a mark is wanted at all.
-    const { raw } = await kit.temporal.workflow.getHandle(id).describe();
-    expect((raw.pendingActivities ?? []).some((one) => one.activityType?.name === 'record')).toBe(marked);
+    const wanted = async () => {
+      const { raw } = await kit.temporal.workflow.getHandle(id).describe();
+      return (raw.pendingActivities ?? []).some((one) => one.activityType?.name === 'record');
+    };
+    await kit.until('the mark, wanted or not', wanted, (is) => is === marked);
     await postgresBack();
     expect(await kit.outcome(id)).toEqual({ result: 'done', log: ['yes'] });
     if (!marked) {
