@@ -15,6 +15,7 @@ import { makeGround, makePlayground, quiet, settingOf, type Ground } from './abu
 import { fuzzers } from './abuse/fuzz.ts';
 import { logs } from './abuse/logs.ts';
 import { Probe, type Finding, type Target } from './abuse/probe.ts';
+import { optionsOf, runMain, toldToStop, whole } from './demo/command.ts';
 import { table } from './demo/report.ts';
 import { startOwn, stopOwn } from './demo/stack.ts';
 import { readStack, type StackState } from './stack/state.ts';
@@ -38,12 +39,7 @@ Schemathesis is installed with pip, once, into KEFU_CACHE (~/.cache/kefu-flow); 
 const optionsSchema = z.object({
   only: z.array(z.string()).default([]),
   minutes: z.coerce.number({ error: '--minutes is a number' }).min(0, '--minutes is at least 0').max(600, '--minutes is at most 600').default(3),
-  seed: z.coerce
-    .number({ error: '--seed is a number' })
-    .int('--seed is a whole number')
-    .min(0, '--seed is at least 0')
-    .max(2 ** 31, '--seed is at most 2147483648')
-    .default(1),
+  seed: whole(0, 2 ** 31, 'seed').default(1),
   data: z.string().default('.data/abuse'),
 });
 
@@ -145,9 +141,7 @@ async function main(): Promise<number> {
     console.log(help);
     return 0;
   }
-  const parsed = optionsSchema.safeParse(values);
-  if (!parsed.success) throw new Error(parsed.error.issues.map((issue) => issue.message).join('\n'));
-  const { only, minutes, seed, data } = parsed.data;
+  const { only, minutes, seed, data } = optionsOf(optionsSchema, values);
   const folder = resolve(data);
   const all = [...attacks, ...fuzzers({ seconds: Math.round(minutes * 60), seed, folder: join(folder, 'schemathesis'), say: console.log })];
   if (values.list) {
@@ -158,19 +152,12 @@ async function main(): Promise<number> {
   if (unknown !== undefined) throw new Error(`There is no attack "${unknown}". There are: ${all.map(({ name }) => name).join(', ')}.`);
   const chosen = all.filter((attack) => only.length === 0 || only.includes(attack.name));
 
-  const stopping = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(name, () => {
-      if (stopping.signal.aborted) process.exit(1);
-      stopping.abort(new Error('Interrupted.'));
-    });
-  }
+  const signal = toldToStop('Interrupted.');
   await stopOwn(folder);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   let pool: Pool | undefined;
   try {
-    const { signal } = stopping;
     // Days are days: what rests between two attacks changes nothing by itself.
     const stack = await startOwn({ folder, say: console.log, signal, policy: 'policies/default.yaml', env: { ...process.env, ...withoutLimits } });
     pool = connectPool(settingOf(stack, 'DATABASE_URL'), 'kefu-abuse', 4);
@@ -193,7 +180,7 @@ async function main(): Promise<number> {
     console.log(`\n${line}`);
     return findings.length === 0 ? 0 : 1;
   } catch (error) {
-    throw stopping.signal.aborted ? stopping.signal.reason : error;
+    throw signal.aborted ? signal.reason : error;
   } finally {
     await pool?.end();
     await stopOwn(folder);
@@ -208,10 +195,4 @@ async function unlessStopped<T>(work: Promise<T>, signal: AbortSignal): Promise<
   return Promise.race([work, stopped]);
 }
 
-main().then(
-  (code) => process.exit(code),
-  (error: unknown) => {
-    console.error(error instanceof Error ? error.message : error);
-    process.exit(1);
-  },
-);
+runMain(main);

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
-import { carryOut, modeFlags, modeOf, optionsOf, runMain, whole, type Mode } from './demo/command.ts';
+import { carryOut, modeFlags, modeOf, optionsOf, runMain, toldToStop, whole, type Mode } from './demo/command.ts';
 import { controls, innocent, runControls } from './faults/controls.ts';
 import { allKinds, kinds } from './faults/plan.ts';
 import { processOptions, runFaults } from './faults/run.ts';
@@ -115,10 +115,8 @@ async function main(argv: readonly string[]): Promise<number> {
 }
 
 async function judgeTheJudge({ cases = inControl, seed, data }: Options): Promise<number> {
-  const stopping = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort(new Error('Interrupted.')));
   const folder = resolve(data ?? '.data/faults-controls');
-  const { lines, ok } = await runControls({ cases, seed, folder }, { say: (line) => console.log(line), signal: stopping.signal });
+  const { lines, ok } = await runControls({ cases, seed, folder }, { say: (line) => console.log(line), signal: toldToStop('Interrupted.') });
   for (const line of lines) console.log(line);
   return ok ? 0 : 1;
 }

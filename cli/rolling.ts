@@ -11,16 +11,16 @@ import { systems as systemContracts } from '../systems/index.ts';
 import { nap } from './demo/actors.ts';
 import type { Branch } from './demo/branches.ts';
 import { Caller, type Attempt } from './demo/calls.ts';
+import { optionsOf, runMain, toldToStop, whole } from './demo/command.ts';
 import { Journal } from './demo/journal.ts';
 import type { Plan } from './demo/plan.ts';
-import { Progress } from './demo/progress.ts';
+import { newRun, Progress } from './demo/progress.ts';
 import { table } from './demo/report.ts';
 import { returns } from './demo/returns.ts';
 import { runDemo, type Around, type Prepare, type RunOptions } from './demo/run.ts';
 import { backUp, backUpFiles, restore } from './rolling/backup.ts';
 import { checkReplays } from './rolling/check.ts';
 import { secretsOf, startCluster, startWorld, type Cluster, type ClusterOptions } from './rolling/cluster.ts';
-import { refTo } from './stack/processes.ts';
 import { cleanUp } from './stack/state.ts';
 import { unless } from './stack/unless.ts';
 
@@ -42,13 +42,6 @@ other, by SIGTERM, while people, customers and systems act over HTTP and try aga
   --help             this text
 
 The first time, Temporal's server is built with Go: about 5 minutes on two cores.`;
-
-const whole = (least: number, most: number, flag: string) =>
-  z.coerce
-    .number({ error: `--${flag} is a number` })
-    .int(`--${flag} is a whole number`)
-    .min(least, `--${flag} is at least ${least}`)
-    .max(most, `--${flag} is at most ${most}`);
 
 const optionsSchema = z.object({
   restore: z.boolean().default(false),
@@ -75,9 +68,7 @@ export function readArguments(argv: readonly string[]): Options | 'help' {
   const { values } = parseArgs({ args: [...argv], options: { restore: flag, cases: text, seed: text, rounds: text, data: text, help: flag } });
   const { help: asked, ...given } = values;
   if (asked) return 'help';
-  const parsed = optionsSchema.safeParse(given);
-  if (!parsed.success) throw new Error(parsed.error.issues.map((issue) => issue.message).join('\n'));
-  return parsed.data;
+  return optionsOf(optionsSchema, given);
 }
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -87,22 +78,16 @@ async function main(argv: readonly string[]): Promise<number> {
     return 0;
   }
   const folder = resolve(options.data ?? `.data/rolling-${options.seed}`);
-  const stopping = new AbortController();
+  const signal = toldToStop('Interrupted.');
   // Each step of a start waits for it, and each of the callers.
-  setMaxListeners(0, stopping.signal);
-  for (const name of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(name, () => {
-      if (stopping.signal.aborted) process.exit(1);
-      stopping.abort(new Error('Interrupted.'));
-    });
-  }
+  setMaxListeners(0, signal);
   const say = (line: string): void => console.log(line);
   await makeEmpty(folder, say);
   const release = join(folder, 'release');
   say('Building.');
   await promisify(execFile)(process.execPath, ['--import', 'tsx', join(root, 'deploy/build.ts'), '--out', release], { cwd: root });
 
-  const common = { release, env: process.env, say, signal: stopping.signal };
+  const common = { release, env: process.env, say, signal };
   const home = join(folder, 'cluster');
   const world = await startWorld({ ...common, folder: join(folder, 'world'), secrets: await secretsOf(home) });
   try {
@@ -123,22 +108,7 @@ async function makeEmpty(folder: string, say: (line: string) => void): Promise<v
   mkdirSync(join(folder, 'cluster'), { recursive: true });
 }
 
-function startProgress(folder: string, cases: number): Progress {
-  const self = refTo(process.pid);
-  if (self === undefined) throw new Error('This process cannot be told from others: is /proc mounted?');
-  const first = {
-    options: {},
-    own: true,
-    process: self,
-    startedAt: new Date().toISOString(),
-    phase: 'stack',
-    cases,
-    started: 0,
-    waiting: 0,
-    ended: 0,
-  } as const;
-  return new Progress(join(folder, 'progress.json'), { ...first, kills: 0, killsWanted: 0, faults: 0, faultsWanted: 0 });
-}
+const startProgress = (folder: string, cases: number): Progress => new Progress(join(folder, 'progress.json'), { ...newRun({}, true), cases });
 
 /** Cases of a kind, out of as many as it takes. */
 const casesThat =
@@ -385,12 +355,4 @@ async function loseAndRestore(options: Options, folder: string, clusterOptions: 
   }
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  main(process.argv.slice(2)).then(
-    (code) => process.exit(code),
-    (error: unknown) => {
-      console.error(error instanceof Error ? error.message : error);
-      process.exit(1);
-    },
-  );
-}
+if (process.argv[1] === fileURLToPath(import.meta.url)) runMain(() => main(process.argv.slice(2)));

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { freePort } from '../cli/stack/ports.ts';
 import { embeddedPostgres, ensureDatabase, urlOf } from '../cli/stack/postgres.ts';
-import { refTo, signalGroup } from '../cli/stack/processes.ts';
+import { signalGroup, thisProcess } from '../cli/stack/processes.ts';
 import { cleanUp, writeState } from '../cli/stack/state.ts';
 import { Supervisor } from '../cli/stack/supervisor.ts';
 import { devServer, resolveTemporal } from '../cli/stack/temporal.ts';
@@ -117,8 +117,7 @@ async function main(): Promise<number> {
 
   await sweep();
   const folder = await mkdtemp(join(tmpdir(), prefix));
-  const leader = refTo(process.pid);
-  if (leader === undefined) throw new Error('This process cannot be told from others: is /proc mounted?');
+  const leader = thisProcess();
   const supervisor = new Supervisor({ logs: join(folder, 'logs'), say, onChange: (processes) => writeState(folder, { leader, processes }) });
   process.once('exit', () => supervisor.kill());
   try {

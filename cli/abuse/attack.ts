@@ -1,6 +1,6 @@
 /** What an attack is: a name, what it tries, what has to hold, and whether it may leave anything. */
 import type { Operation } from './document.ts';
-import type { Ground } from './ground.ts';
+import type { Ground, Shop } from './ground.ts';
 import type { Probe } from './probe.ts';
 
 /** Where attacks are made whose requests somebody may make: a case of its own, so that what was there before stays as it was. */
@@ -45,6 +45,16 @@ export async function forEach<T>(items: Iterable<T>, work: (item: T) => Promise<
     }),
   );
 }
+
+/** What is there, for the path of any operation: a task's id where that is about tasks, else a case's. */
+export const idsFor = ({ path }: Pick<Operation, 'path'>, { cases, tasks, evidence, linkIds }: Shop): Readonly<Record<string, string>> => ({
+  id: path.startsWith('/v1/tasks') ? tasks.review : cases.review,
+  evidence,
+  process: 'return-exchange',
+  event: 'ownCourier',
+  link: linkIds.open,
+  effect: 'order',
+});
 
 export const casePath = (id: string, rest = ''): string => `/v1/cases/${encodeURIComponent(id)}${rest}`;
 export const taskPath = (id: string, rest = ''): string => `/v1/tasks/${encodeURIComponent(id)}${rest}`;

@@ -3,8 +3,8 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, openSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
-import { isRunning, refTo } from '../stack/processes.ts';
-import { Progress, readRun, statusText } from './progress.ts';
+import { isRunning } from '../stack/processes.ts';
+import { newRun, Progress, readRun, statusText } from './progress.ts';
 import { stateIfUp, stopOwn } from './stack.ts';
 
 /** How it is called: each goes alone, but for `--detach --resume`. */
@@ -74,6 +74,18 @@ export const runFiles = (folder: string, command: string, run: string) => {
   return { state: `${base}.json`, journal: `${base}.ndjson`, log: `${base}.log` };
 };
 
+/** Aborted with the text when somebody tells this process to end; who says it again does not want to wait until it has tidied up. */
+export function toldToStop(text: string): AbortSignal {
+  const stopping = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(name, () => {
+      if (stopping.signal.aborted) process.exit(1);
+      stopping.abort(new Error(text));
+    });
+  }
+  return stopping.signal;
+}
+
 /** Does what the mode says; returns the exit code. */
 export async function carryOut<O extends Options>(command: Command<O>): Promise<number> {
   const { name, argv, mode, folder } = command;
@@ -103,38 +115,17 @@ export async function carryOut<O extends Options>(command: Command<O>): Promise<
   const own = before?.own ?? stateIfUp(folder) === undefined;
   // What it was started with stands: another number of cases or kills would be another run.
   const options = resuming && before !== undefined ? command.schema.parse(before.options) : command.options;
-  const self = refTo(process.pid);
-  if (self === undefined) throw new Error('This process cannot be told from others: is /proc mounted?');
-  const stopping = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(signal, () => {
-      if (stopping.signal.aborted) process.exit(1);
-      stopping.abort(new Error('Interrupted. Go on with --resume.'));
-    });
-  }
-  const progress = new Progress(files.state, {
-    options: Object.fromEntries(Object.entries(options).flatMap(([key, value]) => (value === undefined ? [] : [[key, value]]))),
-    own,
-    process: self,
-    startedAt: before?.startedAt ?? new Date().toISOString(),
-    phase: 'stack',
-    cases: 0,
-    started: 0,
-    waiting: 0,
-    ended: 0,
-    kills: 0,
-    killsWanted: 0,
-    faults: 0,
-    faultsWanted: 0,
-  });
+  const signal = toldToStop('Interrupted. Go on with --resume.');
+  const given = Object.fromEntries(Object.entries(options).flatMap(([key, value]) => (value === undefined ? [] : [[key, value]])));
+  const progress = new Progress(files.state, newRun(given, own, before?.startedAt));
   try {
-    const { lines, ok } = await command.play(options, { own, progress, journal: files.journal, signal: stopping.signal });
+    const { lines, ok } = await command.play(options, { own, progress, journal: files.journal, signal });
     progress.end(lines.at(-1) ?? '', ok ? 0 : 1);
     for (const line of lines) console.log(line);
     return ok ? 0 : 1;
   } catch (error) {
     progress.interrupt();
-    throw stopping.signal.aborted ? stopping.signal.reason : error;
+    throw signal.aborted ? signal.reason : error;
   } finally {
     if (own) await stopOwn(folder);
   }

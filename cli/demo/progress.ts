@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { z } from 'zod';
-import { isRunning, type ProcessRef } from '../stack/processes.ts';
+import { isRunning, thisProcess } from '../stack/processes.ts';
 
 const phases = ['stack', 'import', 'cases', 'quiet', 'audit', 'ended'] as const;
 export type Phase = (typeof phases)[number];
@@ -38,6 +38,23 @@ export const runState = z.object({
   exitCode: z.int().optional(),
 });
 export type RunState = z.output<typeof runState>;
+
+/** A run that this process begins, of which nothing has happened yet. */
+export const newRun = (options: RunState['options'], own: boolean, startedAt = new Date().toISOString()): RunState => ({
+  options,
+  own,
+  process: thisProcess(),
+  startedAt,
+  phase: 'stack',
+  cases: 0,
+  started: 0,
+  waiting: 0,
+  ended: 0,
+  kills: 0,
+  killsWanted: 0,
+  faults: 0,
+  faultsWanted: 0,
+});
 
 export function readRun(file: string): RunState | undefined {
   return existsSync(file) ? runState.parse(JSON.parse(readFileSync(file, 'utf8'))) : undefined;
@@ -106,7 +123,7 @@ export class Progress {
   #plainAt = 0;
   readonly #timer: NodeJS.Timeout;
 
-  constructor(file: string, first: Omit<RunState, 'process'> & { readonly process: ProcessRef }, to: Terminal = terminal) {
+  constructor(file: string, first: RunState, to: Terminal = terminal) {
     this.#file = file;
     this.#to = to;
     this.#state = first;

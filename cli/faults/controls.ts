@@ -10,11 +10,10 @@ import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import type { Finding } from '../demo/audit.ts';
 import type { Plan } from '../demo/plan.ts';
-import { Progress, type RunState, type Terminal } from '../demo/progress.ts';
+import { newRun, Progress, type Terminal } from '../demo/progress.ts';
 import { returns } from '../demo/returns.ts';
 import type { Prepare } from '../demo/run.ts';
 import { stopOwn } from '../demo/stack.ts';
-import { refTo } from '../stack/processes.ts';
 import { isSystemError } from '../stack/system-error.ts';
 import { chargeOf, charged, charges, type Charge } from './judge.ts';
 import type { Planned } from './plan.ts';
@@ -184,27 +183,10 @@ async function tried(control: Control | typeof innocent, options: ControlsOption
   const folder = join(options.folder, control.name);
   await rm(folder, { recursive: true, force: true });
   const root = control.breaks.length === 0 ? ownRoot : await brokenCheckout(ownRoot, control.breaks);
-  const self = refTo(process.pid);
-  if (self === undefined) throw new Error('This process cannot be told from others: is /proc mounted?');
   mkdirSync(folder, { recursive: true });
   // People at broken cases have much to say: it is kept, and not shown.
   const words: Terminal = { isTTY: false, columns: () => 160, write: (text) => appendFileSync(join(folder, 'run.log'), text) };
-  const first: RunState = {
-    options: { control: control.name, cases, seed },
-    own: true,
-    process: self,
-    startedAt: new Date().toISOString(),
-    phase: 'stack',
-    cases: 0,
-    started: 0,
-    waiting: 0,
-    ended: 0,
-    kills: 0,
-    killsWanted: 0,
-    faults: 0,
-    faultsWanted: 0,
-  };
-  const progress = new Progress(join(folder, 'run.json'), { ...first, process: self }, words);
+  const progress = new Progress(join(folder, 'run.json'), newRun({ control: control.name, cases, seed }, true), words);
   try {
     const { findings, lines } = await run(
       {

@@ -7,7 +7,7 @@ import { systems as systemContracts } from '../../systems/index.ts';
 import type { Environment, Say } from '../stack/cache.ts';
 import { freePort } from '../stack/ports.ts';
 import { embeddedPostgres, ensureDatabase, urlOf } from '../stack/postgres.ts';
-import { refTo } from '../stack/processes.ts';
+import { thisProcess } from '../stack/processes.ts';
 import { ensureSecrets, keySettings, postgresPassword } from '../stack/secrets.ts';
 import { removeState, writeState, type StackState } from '../stack/state.ts';
 import { Supervisor, type ChildSpec, type Restarted } from '../stack/supervisor.ts';
@@ -104,8 +104,7 @@ function supervise(
   say: Say,
   state: (processes: StackState['processes']) => Omit<StackState, 'leader'> | Pick<StackState, 'processes'>,
 ): Supervisor {
-  const leader = refTo(process.pid);
-  if (leader === undefined) throw new Error('This process cannot be told from others: is /proc mounted?');
+  const leader = thisProcess();
   // Six processes with a Postgres among them; a busy machine needs its time.
   const supervisor = new Supervisor({
     logs: join(folder, 'logs'),
@@ -216,7 +215,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     });
     return {
       get state() {
-        return { leader: refTo(process.pid) ?? { pid: process.pid, started: '' }, ...state(processes) };
+        return { leader: thisProcess(), ...state(processes) };
       },
       rolled: [...workers.map(({ name }) => name), ...apis.map((_, n) => `api-${n + 1}`), 'temporal'],
       temporalAddress,

@@ -42,6 +42,13 @@ export function refTo(pid: number): ProcessRef | undefined {
   return started === undefined ? undefined : { pid, started };
 }
 
+/** This process. Throws where the system does not tell one process from another. */
+export function thisProcess(): ProcessRef {
+  const self = refTo(process.pid);
+  if (self === undefined) throw new Error('This process cannot be told from others: is /proc mounted?');
+  return self;
+}
+
 export const isRunning = ({ pid, started }: ProcessRef): boolean => startedAt(pid) === started;
 
 /** Sends a signal to a process group; that it is gone already is no error. */

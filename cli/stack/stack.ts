@@ -11,7 +11,7 @@ import type { Environment, Say } from './cache.ts';
 import { tryLock } from './lock.ts';
 import { freePort, isFree } from './ports.ts';
 import { embeddedPostgres, ensureDatabase, urlOf } from './postgres.ts';
-import { refTo } from './processes.ts';
+import { thisProcess } from './processes.ts';
 import { root, runModule } from './programs.ts';
 import { routed, type Routes } from './routes.ts';
 import { ensureSecrets, keySettings, postgresPassword } from './secrets.ts';
@@ -123,10 +123,8 @@ export async function startStack({ folder: given, port, host, policyFile, ports,
       PUBLIC_URL: env['PUBLIC_URL'] ?? api,
       EVIDENCE_DIR: env['EVIDENCE_DIR'] ?? join(folder, 'evidence'),
     };
-    const leader = refTo(process.pid);
-    if (leader === undefined) throw new Error('This process cannot be told from others: is /proc mounted?');
     let state: StackState = {
-      leader,
+      leader: thisProcess(),
       startedAt: new Date().toISOString(),
       urls: {
         api,

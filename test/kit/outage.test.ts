@@ -58,6 +58,18 @@ async function postgresBack(): Promise<void> {
     Boolean,
   );
 }
+/** A worker that can be killed, in place of the kit's own; what kills it. */
+async function killableInstead(): Promise<() => Promise<void>> {
+  await kit.stopWorker();
+  return startKillable(kit, direct);
+}
+/** Waits until the other side has done it. */
+const doneOnce = (of: CaseId, path: string) =>
+  kit.until(
+    `the other side has done ${path} of ${of}`,
+    () => kit.executions(of),
+    (done) => done[path] === 1,
+  );
 const pending = async (of: CaseId) => (await kit.temporal.workflow.getHandle(of).describe()).raw.pendingActivities?.[0];
 
 /** Waits until the case's record has been tried `times` times as an activity; how long its history is then. */
@@ -164,11 +176,7 @@ describe('Postgres away (HT9)', () => {
   test('for longer than an effect is tried: no person is asked, since none could help', async () => {
     kit.fault('bench', { lateAnswerMs: 700, operations: ['post'] });
     const id = await open('post', {}, { repairAfter: 1500 });
-    await kit.until(
-      'the other side has done it',
-      () => kit.executions(id),
-      (done) => done['post'] === 1,
-    );
+    await doneOnce(id, 'post');
     await postgres.refuse();
     kit.fault('bench', {});
     // Twice the time after which a person would be asked.
@@ -210,8 +218,7 @@ describe('Temporal away', () => {
   });
 
   test('and API and worker killed after the commit: the decision reaches its case when all are back (HT4)', async () => {
-    await kit.stopWorker();
-    const kill = await startKillable(kit, direct);
+    const kill = await killableInstead();
     const id = await open('canonical', { items: ['a'] });
     await kit.opened(id, 'decide');
     await kit.parked(id);
@@ -236,8 +243,7 @@ describe('a worker killed by `kill -9` (EF2)', () => {
   const repair = (of: CaseId, path: string, form: object) => kit.decide(of, path, form, 'lin', 'supervisor');
 
   test('between the intent and the call: what can be known is sent once, a person decides the rest', async () => {
-    await kit.stopWorker();
-    const kill = await startKillable(kit, direct);
+    const kill = await killableInstead();
     kit.fault('bench', { outage: true });
     const [keyed, looked, never] = [await open('grab'), await open('probe'), await open('shout')];
     for (const id of [looked, never])
@@ -258,16 +264,10 @@ describe('a worker killed by `kill -9` (EF2)', () => {
   });
 
   test('between the call and its record, and between a record and the workflow that waits for it: done once', async () => {
-    await kit.stopWorker();
-    const kill = await startKillable(kit, direct);
+    const kill = await killableInstead();
     kit.fault('bench', { lateAnswerMs: 5000, operations: ['probe', 'shout'] });
     const [looked, never, recorded] = [await open('probe'), await open('shout'), await open('grabThenProbe')];
-    for (const [id, path] of [[looked, 'probe'] as const, [never, 'shout'] as const, [recorded, 'probe'] as const])
-      await kit.until(
-        'the other side has done it',
-        () => kit.executions(id),
-        (done) => done[path] === 1,
-      );
+    for (const [id, path] of [[looked, 'probe'] as const, [never, 'shout'] as const, [recorded, 'probe'] as const]) await doneOnce(id, path);
     await kill();
     kit.fault('bench', {});
     await kit.startWorker();
@@ -286,15 +286,10 @@ describe('a worker killed by `kill -9` (EF2)', () => {
   });
 
   test('with a withdrawal that is there before the next one: what the killed one had done is known first, and taken back (EF5)', async () => {
-    await kit.stopWorker();
-    const kill = await startKillable(kit, direct);
+    const kill = await killableInstead();
     kit.fault('bench', { lateAnswerMs: 1500, operations: ['grab'] });
     const id = await open('grabAndWait');
-    await kit.until(
-      'the other side has done it',
-      () => kit.executions(id),
-      (done) => done['a'] === 1,
-    );
+    await doneOnce(id, 'a');
     await kill();
     kit.fault('bench', {});
     await withdraw(id);
@@ -307,15 +302,11 @@ describe('a worker killed by `kill -9` (EF2)', () => {
   });
 
   test('after it has done and taken back the same thing: neither is done again, and nobody is asked', async () => {
-    await kit.stopWorker();
-    const kill = await startKillable(kit, direct);
+    const kill = await killableInstead();
     kit.fault('bench', { lateAnswerMs: 5000, operations: ['probe'] });
     const id = await open('grabLetGoThenProbe');
-    await kit.until(
-      'it was taken back, and the next thing is done',
-      () => kit.executions(id),
-      (done) => done['probe'] === 1,
-    );
+    // It was taken back by then.
+    await doneOnce(id, 'probe');
     await kill();
     kit.fault('bench', {});
     await kit.startWorker();
@@ -330,15 +321,10 @@ describe('a worker killed by `kill -9` (EF2)', () => {
     // Beside the workflow task it is not, which is why such an operation has to be slow: the next try would ask for something else under the same key.
     ['grabWhatIsHere', 'grab', 'refused'],
   ])("with more here before the next one (%s): a slow effect stays what it was, a quick one is a person's to decide", async (script, path, next) => {
-    await kit.stopWorker();
-    const kill = await startKillable(kit, direct);
+    const kill = await killableInstead();
     kit.fault('bench', { lateAnswerMs: 1500, operations: [path] });
     const id = await open(script);
-    await kit.until(
-      'the other side has done it',
-      () => kit.executions(id),
-      (done) => done[path] === 1,
-    );
+    await doneOnce(id, path);
     await kill();
     kit.fault('bench', {});
     await say(id, 'here');

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
-import { refTo } from '../../cli/stack/processes.ts';
+import { thisProcess } from '../../cli/stack/processes.ts';
 import { writeState } from '../../cli/stack/state.ts';
 import { openCase } from '../../db/cases.ts';
 import { pinnedPolicy, policyInForce, publishPolicy } from '../../db/policies.ts';
@@ -68,11 +68,9 @@ test('the command shows what holds for a case: its version where it stands in th
   const input = errand.input.parse({ shop: 's', of: 'shown', eventId: 'e' });
   const row = await inTransaction(pool, (tx) => openCase(tx, { declaration: errand, input, manifest: manifestOf(errand, 's', opened, {}), starter: 'test' }));
   const id = row.status === 'conflict' ? row.id : row.case.id;
-  const leader = refTo(process.pid);
-  if (leader === undefined) throw new Error('this process is not running');
   const url = 'http://127.0.0.1:1';
   writeState(folder, {
-    leader,
+    leader: thisProcess(),
     processes: {},
     startedAt: new Date().toISOString(),
     urls: { api: url, docs: url, openapi: url, systems: url, workerMetrics: `${url}/metrics` },

@@ -1,5 +1,5 @@
 /** The engine as in production, without containers: the full Temporal server, two workers, two APIs. Each process is restarted under load. */
-import { execFile, spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { temporalServerFolder } from '../../cli/stack/temporal-server.ts';
 import { cleanUp } from '../../cli/stack/state.ts';
+import { command } from '../stack/command.ts';
 import { say } from './progress.ts';
 
 const root = resolve(import.meta.dirname, '../..');
@@ -18,22 +19,13 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** `npm run rolling -- ARGUMENTS` without npm. */
 async function rolling(name: string, ...args: readonly string[]): Promise<{ code: number | null; output: string }> {
   const data = join(folder, name);
-  const { NODE_OPTIONS: _, ...env } = process.env;
-  const child = spawn(process.execPath, ['--import', 'tsx', 'cli/rolling.ts', '--data', data, ...args], { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (chunk: string) => {
-      output += chunk;
-      for (const line of chunk.split('\n')) if (/ready after|open$|later/.test(line)) say(line.trim());
-    });
+  const { child, ended } = command('rolling', ['--data', data, ...args], (text) => {
+    for (const line of text.split('\n')) if (/ready after|open$|later/.test(line)) say(line.trim());
+  });
   try {
-    const code = await new Promise<number | null>((done) => {
-      child.once('close', done);
-    });
-    return { code, output };
+    return await ended;
   } finally {
     child.kill('SIGKILL');
     for (const part of ['cluster', 'restored', 'world']) await cleanUp(join(data, part), () => undefined);

@@ -1,16 +1,14 @@
 /** Import and demo as a person runs them: commands, what they print, and what they say when something is missing. */
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { runFiles } from '../../cli/demo/command.ts';
 import { readRun } from '../../cli/demo/progress.ts';
 import { cleanUp, readStack, stackFile } from '../../cli/stack/state.ts';
+import { command } from './command.ts';
 import { until } from './until.ts';
 
-const root = resolve(import.meta.dirname, '../..');
 let folder = '';
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'kefu-flow-demo-'));
@@ -19,23 +17,6 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-interface Command {
-  readonly child: ChildProcess;
-  readonly ended: Promise<{ readonly code: number | null; readonly output: string }>;
-}
-/** `npm run NAME -- ARGUMENTS` without npm. */
-function command(name: 'import' | 'demo', ...args: readonly string[]): Command {
-  // What the test run has brought up for other tests is not for the demo's stack, which brings its own.
-  const { NODE_OPTIONS: _, ...env } = process.env;
-  const child = spawn(process.execPath, ['--import', 'tsx', `cli/${name}.ts`, ...args], { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (chunk: string) => void (output += chunk));
-  const ended = new Promise<{ code: number | null; output: string }>((done) => {
-    child.once('close', (code) => done({ code, output }));
-  });
-  return { child, ended };
-}
-
 describe('import', () => {
   test.each([
     [['--help'], 0, 'npm run import -- tau-retail FOLDER'],
@@ -43,7 +24,7 @@ describe('import', () => {
     [['elsewhere', '.'], 1, 'There is no source "elsewhere"'],
     [['tau-retail', '.', '--data', 'nowhere'], 1, 'Start it: npm start -- --data'],
   ])('%j ends with %i and says %s', async (args, code, words) => {
-    const ended = await command('import', ...args).ended;
+    const ended = await command('import', args).ended;
     expect(ended.output).toContain(words);
     expect(ended.code).toBe(code);
   });
@@ -51,7 +32,7 @@ describe('import', () => {
 
 describe('demo', () => {
   test('names its demos and options', async () => {
-    const { code, output } = await command('demo', '--help').ended;
+    const { code, output } = await command('demo', ['--help']).ended;
     expect(code).toBe(0);
     for (const word of ['returns', 'one-order', '--source', '--cases', '--seed', '--kill', '--data', '--detach', '--status', '--resume'])
       expect(output).toContain(word);
@@ -62,7 +43,7 @@ describe('demo', () => {
     [['returns', '--resume'], 'There is nothing to go on with'],
     [['returns', '--status'], 'No such run'],
   ])('%j says what to do', async (args, words) => {
-    const { code, output } = await command('demo', ...args, '--data', join(folder, 'empty')).ended;
+    const { code, output } = await command('demo', [...args, '--data', join(folder, 'empty')]).ended;
     expect(output).toContain(words);
     expect(code).toBe(1);
   });
@@ -72,26 +53,26 @@ describe('demo', () => {
     const data = join(folder, 'returns');
     const args = ['returns', '--source', 'own', '--cases', '8', '--seed', '14', '--data', data];
     const files = runFiles(data, 'demo', 'returns-own-14');
-    const first = command('demo', ...args, '--kill', '--kills', '3');
+    const first = command('demo', [...args, '--kill', '--kills', '3']);
     try {
       await until('some cases are under way', () => (readRun(files.state)?.started ?? 0) >= 4, 120_000);
-      expect((await command('demo', ...args, '--status').ended).output).toContain('runs as process');
-      expect((await command('demo', ...args).ended).output).toContain('This run is under way');
+      expect((await command('demo', [...args, '--status']).ended).output).toContain('runs as process');
+      expect((await command('demo', args).ended).output).toContain('This run is under way');
       first.child.kill('SIGKILL');
       await first.ended;
-      expect((await command('demo', ...args, '--status').ended).output).toContain('was interrupted; go on with --resume');
-      expect((await command('demo', ...args).ended).output).toContain('This run was interrupted');
+      expect((await command('demo', [...args, '--status']).ended).output).toContain('was interrupted; go on with --resume');
+      expect((await command('demo', args).ended).output).toContain('This run was interrupted');
 
-      const { code, output } = await command('demo', ...args, '--resume').ended;
+      const { code, output } = await command('demo', [...args, '--resume']).ended;
       expect(output.trimEnd().split('\n').at(-1)).toBe('8 cases: 0 lost, 0 doubled, 0 above paid, 0 stuck');
       expect(code).toBe(0);
       expect(output).toMatch(/refunded +\d+ +CN¥[\d,.]+/);
       for (const process of ['worker', 'api', 'temporal']) expect(output).toMatch(new RegExp(`killed with SIGKILL: ${process} +1`));
       // The stack was its own: nothing of it is left.
       expect(() => readStack(data)).toThrow('No stack runs');
-      const status = await command('demo', ...args, '--status').ended;
+      const status = await command('demo', [...args, '--status']).ended;
       expect(status.output).toContain('ended: 8 cases: 0 lost, 0 doubled, 0 above paid, 0 stuck');
-      expect((await command('demo', ...args).ended).output).toContain('Choose another --seed');
+      expect((await command('demo', args).ended).output).toContain('Choose another --seed');
     } finally {
       first.child.kill('SIGKILL');
       try {
@@ -106,7 +87,7 @@ describe('demo', () => {
 
   test('of one order proves that many cases at once use its units once and refund its money to the cent, with kills', async () => {
     const data = join(folder, 'one-order');
-    const demo = command('demo', 'one-order', '--cases', '64', '--seed', '1', '--kill', '--kills', '3', '--data', data);
+    const demo = command('demo', ['one-order', '--cases', '64', '--seed', '1', '--kill', '--kills', '3', '--data', data]);
     try {
       const { code, output } = await demo.ended;
       expect(output.trimEnd().split('\n').at(-1)).toBe('64 cases: 0 lost, 0 doubled, 0 above paid, 0 stuck');
@@ -126,7 +107,7 @@ describe('demo', () => {
     await mkdir(wrong);
     for (const name of ['orders', 'users', 'products']) await writeFile(join(wrong, `${name}.json`), '{"x": 1}');
     const data = join(folder, 'refused');
-    const { code, output } = await command('demo', 'returns', '--source', 'tau-retail', '--folder', wrong, '--data', data).ended;
+    const { code, output } = await command('demo', ['returns', '--source', 'tau-retail', '--folder', wrong, '--data', data]).ended;
     expect(output).toContain('does not hold tau-retail as it should');
     expect(code).toBe(1);
     expect(stackRuns(data)).toBe(false);

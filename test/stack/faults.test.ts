@@ -1,8 +1,7 @@
 /** The fault harness as a person runs it: help, what it says to a wrong call, and a small run with its kills, faults and judge. */
-import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { runFiles } from '../../cli/demo/command.ts';
 import { Journal } from '../../cli/demo/journal.ts';
@@ -10,9 +9,9 @@ import { readRun } from '../../cli/demo/progress.ts';
 import { findFaketime } from '../../cli/faults/inject.ts';
 import { allKinds, kinds } from '../../cli/faults/plan.ts';
 import { cleanUp, readStack } from '../../cli/stack/state.ts';
+import { command, type Command } from './command.ts';
 import { until } from './until.ts';
 
-const root = resolve(import.meta.dirname, '../..');
 let folder = '';
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'kefu-flow-faults-'));
@@ -21,17 +20,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** `npm run faults -- ARGUMENTS` without npm. */
-function faults(...args: readonly string[]) {
-  const { NODE_OPTIONS: _, ...env } = process.env;
-  const child = spawn(process.execPath, ['--import', 'tsx', 'cli/faults.ts', ...args], { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (chunk: string) => void (output += chunk));
-  const ended = new Promise<{ code: number | null; output: string }>((done) => {
-    child.once('close', (code) => done({ code, output }));
-  });
-  return { child, ended };
-}
+const faults = (...args: readonly string[]): Command => command('faults', args);
 
 describe('the fault harness', () => {
   test('names its options, and every kind of fault with what it is done to', async () => {

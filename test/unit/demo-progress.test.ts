@@ -3,14 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { Journal } from '../../cli/demo/journal.ts';
-import { Progress, progressLine, readRun, statusText, type RunState } from '../../cli/demo/progress.ts';
-import { refTo } from '../../cli/stack/processes.ts';
+import { newRun, Progress, progressLine, readRun, statusText, type RunState } from '../../cli/demo/progress.ts';
 
 const state: RunState = {
-  options: { demo: 'returns', seed: 1 },
-  own: true,
-  process: refTo(process.pid) ?? { pid: 0, started: '' },
-  startedAt: '2026-11-23T03:00:00.000Z',
+  ...newRun({ demo: 'returns', seed: 1 }, true, '2026-11-23T03:00:00.000Z'),
   phase: 'cases',
   cases: 100,
   started: 60,
@@ -18,8 +14,6 @@ const state: RunState = {
   ended: 50,
   kills: 3,
   killsWanted: 10,
-  faults: 0,
-  faultsWanted: 0,
 };
 const later = Date.parse('2026-11-23T03:01:05.000Z');
 

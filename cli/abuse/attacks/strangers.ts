@@ -1,7 +1,7 @@
 /** People who have a token, and no business here: of another shop, of another role, with two hands in one decision. */
 import { access, type OperationId } from '../../../api/access.ts';
 import { roles, type Role } from '../../../values/role.ts';
-import { casePath, forEach, taskPath, type Attack, type Scene } from '../attack.ts';
+import { casePath, forEach, idsFor, taskPath, type Attack, type Scene } from '../attack.ts';
 import { addressOf, type Operation } from '../document.ts';
 import type { Shop, Someone } from '../ground.ts';
 import { multipart, pngWith } from '../multipart.ts';
@@ -248,21 +248,10 @@ export const roleByRole: Attack = {
   holds: '403',
   leaves: 'nothing',
   async run(probe, { operations, victim }) {
-    const params = {
-      id: victim.cases.review,
-      evidence: victim.evidence,
-      process: 'return-exchange',
-      event: 'ownCourier',
-      link: victim.linkIds.open,
-      effect: 'order',
-    };
     const tries = operations
       .filter(({ secured }) => secured)
       .flatMap((operation) => staffRoles.filter((role) => !grantedTo(operation).includes(role)).map((role) => ({ operation, as: victim.staff[role] })));
-    await forEach(tries, ({ operation, as }) => {
-      const ids = operation.path.startsWith('/v1/tasks') ? { ...params, id: victim.tasks.review } : params;
-      return probe.refused({ ...requestOf(operation, ids), as }, 'forbidden');
-    });
+    await forEach(tries, ({ operation, as }) => probe.refused({ ...requestOf(operation, idsFor(operation, victim)), as }, 'forbidden'));
     // Granted to all who work, and still not theirs to decide.
     const decide = (as: Someone, task: string, form: object, ...codes: string[]) =>
       probe.refused({ method: 'POST', path: taskPath(task, '/complete'), as, body: { form } }, ...codes);

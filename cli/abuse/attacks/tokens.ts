@@ -4,7 +4,7 @@ import { base64url, importPKCS8, SignJWT, type JWTHeaderParameters, type JWTPayl
 import { z } from 'zod';
 import { ownAudience, ownIssuer } from '../../../api/token.ts';
 import { addressOf } from '../document.ts';
-import { casePath, forEach, taskPath, type Attack, type Scene } from '../attack.ts';
+import { casePath, forEach, idsFor, taskPath, type Attack, type Scene } from '../attack.ts';
 import type { Asked, Who } from '../probe.ts';
 
 const hour = 3600;
@@ -117,18 +117,10 @@ export const noToken: Attack = {
   holds: '401 each time',
   leaves: 'nothing',
   async run(probe, { operations, victim }) {
-    const params = {
-      id: victim.cases.review,
-      evidence: victim.evidence,
-      process: 'return-exchange',
-      event: 'ownCourier',
-      link: victim.linkIds.open,
-      effect: 'order',
-    };
     const secured = operations.filter((operation) => operation.secured);
     probe.must(secured.length > 20, 'the document names hardly any operation that asks for a token');
     await forEach(secured, async ({ method, bodies, ...operation }) => {
-      const of = operation.path.startsWith('/v1/tasks') ? { ...params, id: victim.tasks.review } : params;
+      const of = idsFor(operation, victim);
       for (const body of bodies.length > 0 ? bodies.slice(0, 3) : [undefined])
         await probe.refused({ method, path: addressOf(operation, of), ...(body === undefined ? {} : { body: body as object }) }, 'unauthenticated');
     });
