@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
 import { caseSchema, pageOf, taskSchema } from '../../api/views.ts';
 import type { Role } from '../../values/role.ts';
+import { failures } from '../../workflows/kit/protocol.ts';
 import { Refused, type Caller } from './calls.ts';
 import type { Journal } from './journal.ts';
 import { courierMinor, type ParcelName, type Plan, type PlannedUnit } from './plan.ts';
@@ -47,9 +48,9 @@ const routeContext = z.object({ problem: z.string() });
 
 /**
  * What somebody does with a task: decides it, after the goods that a case waits for have come in; has the case end otherwise; claims the parcel for the return,
- * or tells whose it is; or leaves it, because it is to end by itself.
+ * or tells whose it is; enters what the system shows; or leaves it, because it is to end by itself.
  */
-export type Reply = { readonly form: object; readonly supply?: true } | 'endEarly' | 'claim' | 'tellOwner' | 'leave';
+export type Reply = { readonly form: object; readonly supply?: true } | 'endEarly' | 'claim' | 'tellOwner' | 'enter' | 'leave';
 
 /** The number of the parcel among those that come, and of the unit in it: the warehouse numbers them in the order it was told. */
 const receiptOf = (plan: Plan, n: number): string => `rc-${plan.order.replaceAll(/\W/g, '')}-${plan.request.requestId}-${n}`;
@@ -84,6 +85,7 @@ const judged = (verdict: 'accept' | 'reject', unit: PlannedUnit | undefined): ob
 /** The last number in a task's path: the round, the hold. */
 const numberIn = (path: string, name: string): number => Number([...path.matchAll(new RegExp(`${name}-(\\d+)`, 'g'))].at(-1)?.[1] ?? 1);
 
+const refusals: ReadonlySet<unknown> = new Set([failures.refused, failures.keyReused]);
 /** What the plan has somebody say to a task. */
 export function answerTo(plan: Plan, task: Pick<Task, 'name' | 'path' | 'context'>): Reply {
   const ends = (at: string): boolean => plan.ends?.at === at;
@@ -146,7 +148,8 @@ export function answerTo(plan: Plan, task: Pick<Task, 'name' | 'path' | 'context
         },
       };
     case 'repair':
-      return { form: { action: 'retry' } };
+      // Refused, as something else that its key stands for, say: no retry mends it, and the system shows what was done.
+      return refusals.has(task.context['failure']) ? 'enter' : { form: { action: 'retry' } };
     default:
       throw new Error(`nobody knows what to say to a task "${task.name}"`);
   }
@@ -170,6 +173,7 @@ export async function desk(scene: Scene, role: Role): Promise<void> {
       else if (reply === 'claim') await tell(scene, plan, 'ownCourier', `${plan.request.requestId}-claim`, { trackingNo: courierOf(plan, '1') });
       else if (reply === 'tellOwner')
         await tell(scene, { ...plan, caseId: task.case }, 'ownerFound', `${plan.request.requestId}-owner`, { orderId: plan.order });
+      else if (reply === 'enter') await decide(scene, plan, task, await enteredFor(scene, task), [person]);
       else {
         if (reply.supply) await supply(scene, plan);
         await decide(scene, plan, task, reply.form, [person, ...people.filter((other) => other !== person)]);
@@ -198,6 +202,19 @@ export async function desk(scene: Scene, role: Role): Promise<void> {
     }
     await nap(taken > 0 ? lookEveryMs / 3 : lookEveryMs, signal);
   }
+}
+
+const stepContext = z.object({ system: z.string(), step: z.string() });
+const shown = z.object({ entries: z.array(z.object({ state: z.string(), answer: z.unknown() })) });
+const businessError = z.object({ code: z.string() });
+
+/** What a person enters in a repair task who looks at the system itself: what it has done under the effect's key, or why it has not. */
+async function enteredFor({ systems }: Scene, task: Task): Promise<object> {
+  const { system, step } = stepContext.parse(task.context);
+  const { entries } = await systems.get(`/${system}/ledger?key=${encodeURIComponent(`${task.case}/${step}`)}`, shown);
+  const [done] = entries;
+  if (done?.state === 'executed') return { action: 'enterResult', result: done.answer };
+  return done?.state === 'refused' ? { action: 'enterError', error: businessError.parse(done.answer).code } : { action: 'retry' };
 }
 
 const decidedView = z.object({ task: taskSchema });

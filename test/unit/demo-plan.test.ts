@@ -8,6 +8,7 @@ import { orders as ordersContract, type OrderFacts } from '../../systems/orders/
 import { drawnShop } from '../../systems/orders/drawn.ts';
 import type { ShopData, ShopOrder } from '../../systems/orders/load.ts';
 import type { Instant } from '../../values/instant.ts';
+import { failures } from '../../workflows/kit/protocol.ts';
 import { returnExchange } from '../../workflows/return-exchange/process.ts';
 
 const { policy } = loadPolicy('policies/demo.yaml');
@@ -109,6 +110,14 @@ describe('plans of returns', () => {
         plan.branches.includes('alreadyReturned') || plan.branches.includes('unknownLine') || plan.request.lines.some(({ line }) => left(line) === 0),
       );
     }
+  });
+
+  test('have a repair tried again, but entered from what the system shows where that has refused it', () => {
+    const [plan] = plans;
+    if (plan === undefined) throw new Error('there are no plans');
+    const repair = (failure: string) => answerTo(plan, { name: 'repair', path: 'label!repair-1', context: { failure } });
+    expect(repair(failures.unavailable)).toEqual({ form: { action: 'retry' } });
+    for (const failure of [failures.refused, failures.keyReused]) expect(repair(failure)).toBe('enter');
   });
 
   test('have an answer to every task that fits its form, unless the case is to end otherwise', () => {
