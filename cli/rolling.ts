@@ -1,10 +1,9 @@
 /** `npm run rolling`: the engine as in production on one machine, its processes restarted one after the other under load; or lost, and restored from a back-up. */
-import { execFile } from 'node:child_process';
 import { setMaxListeners } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs, promisify } from 'node:util';
+import { parseArgs } from 'node:util';
 import { parse, stringify } from 'yaml';
 import { z } from 'zod';
 import { systems as systemContracts } from '../systems/index.ts';
@@ -21,6 +20,7 @@ import { runDemo, type Around, type Prepare, type RunOptions } from './demo/run.
 import { backUp, backUpFiles, restore } from './rolling/backup.ts';
 import { checkReplays } from './rolling/check.ts';
 import { secretsOf, startCluster, startWorld, type Cluster, type ClusterOptions } from './rolling/cluster.ts';
+import { buildRelease } from './stack/release.ts';
 import { cleanUp } from './stack/state.ts';
 import { unless } from './stack/unless.ts';
 
@@ -85,7 +85,7 @@ async function main(argv: readonly string[]): Promise<number> {
   await makeEmpty(folder, say);
   const release = join(folder, 'release');
   say('Building.');
-  await promisify(execFile)(process.execPath, ['--import', 'tsx', join(root, 'deploy/build.ts'), '--out', release], { cwd: root });
+  await buildRelease(root, release);
 
   const common = { release, env: process.env, say, signal };
   const home = join(folder, 'cluster');

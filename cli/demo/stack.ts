@@ -1,13 +1,14 @@
 /** The stack that a demo runs on: one of its own in seconds' time, or one that runs already. */
 import { spawn } from 'node:child_process';
-import { closeSync, fstatSync, mkdirSync, openSync, readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { freePort } from '../stack/ports.ts';
 import { endGroup, isRunning, refTo } from '../stack/processes.ts';
+import { root as ownRoot } from '../stack/programs.ts';
+import { buildRelease } from '../stack/release.ts';
 import { readStack, type StackState } from '../stack/state.ts';
 import { nap } from './actors.ts';
 
-const ownRoot = resolve(import.meta.dirname, '../..');
 /** A first start builds or downloads Temporal, which takes minutes; it says so in its log. */
 const upWithinMs = 15 * 60_000;
 
@@ -26,7 +27,10 @@ export interface Starting {
   readonly policy?: string;
 }
 
-/** Starts a stack, on the demo policy unless another is named, in a group of its own so that Ctrl-C is ours to pass on. */
+/**
+ * Starts a stack, on the demo policy unless another is named, in a group of its own so that Ctrl-C is ours to pass on. A checkout is built first: what is shown, disturbed
+ * and measured is what is deployed, and a process that is killed is back as soon as there.
+ */
 export async function startOwn({
   folder,
   say,
@@ -38,18 +42,25 @@ export async function startOwn({
   policy = 'policies/demo.yaml',
 }: Starting): Promise<StackState> {
   mkdirSync(join(folder, 'logs'), { recursive: true });
+  const release = join(folder, 'release');
+  const isCheckout = existsSync(join(root, 'cli/start.ts'));
+  if (isCheckout) {
+    say('Building.');
+    await buildRelease(root, release);
+  }
+  const from = isCheckout ? release : root;
   const log = join(folder, 'logs', 'start.log');
   const file = openSync(log, 'a');
-  const from = fstatSync(file).size;
+  const before = fstatSync(file).size;
   const flags = {
     data: folder,
     port: ports?.api ?? (await freePort()),
-    policy: join(root, policy),
+    policy: join(from, policy),
     ...(ports === undefined ? {} : { 'systems-port': ports.systems, 'postgres-port': ports.postgres, 'temporal-port': ports.temporal }),
     ...(routes === undefined ? {} : { routes }),
   };
-  const args = ['--import', 'tsx', join(root, 'cli/start.ts'), ...Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, String(value)])];
-  const child = spawn(process.execPath, args, { cwd: root, env, detached: true, stdio: ['ignore', file, file] });
+  const args = [join(from, 'cli/start.js'), ...Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, String(value)])];
+  const child = spawn(process.execPath, args, { cwd: from, env, detached: true, stdio: ['ignore', file, file] });
   closeSync(file);
   let ended = false;
   child.once('exit', () => (ended = true));
@@ -57,7 +68,7 @@ export async function startOwn({
   let told = '';
   for (const since = Date.now(); ;) {
     signal.throwIfAborted();
-    const lines = readFileSync(log).subarray(from).toString('utf8').trimEnd().split('\n');
+    const lines = readFileSync(log).subarray(before).toString('utf8').trimEnd().split('\n');
     if (ended) throw new Error(`The stack did not start. The end of ${log}:\n${lines.slice(-15).join('\n')}`);
     // Not before all of it is: what dies while it comes up for the first time is not restarted.
     const state = lines.some((line) => line.includes('is ready after')) ? stateIfUp(folder) : undefined;
