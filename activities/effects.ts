@@ -1,7 +1,7 @@
 /** Runs effects: once each, whatever crashes in between. */
 import { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
-import { BrokenCircuitError, circuitBreaker, ConsecutiveBreaker, handleType, type CircuitBreakerPolicy } from 'cockatiel';
+import { BrokenCircuitError, type CircuitBreakerPolicy } from 'cockatiel';
 import { intend, intendAgain, KeyReused, recordAnswer, standingAnswer } from '../db/effects.ts';
 import { inTransaction, isAway, whenCommitted } from '../db/pool.ts';
 import { lockCase } from '../db/cases.ts';
@@ -10,6 +10,7 @@ import { callOperation, factsOf, lookupOperation, SystemRefused, SystemUnavailab
 import type { OperationContract } from '../systems/contract.ts';
 import { effectKey } from '../values/ids.ts';
 import { failures, type EffectAnswer, type EffectRequest } from '../workflows/kit/protocol.ts';
+import { createBreaker } from './breaker.ts';
 import type { Engine } from './context.ts';
 import { breakerOpen, effectsDone, effectSeconds, effectTries } from './counted.ts';
 import { applyPending } from './pending.ts';
@@ -19,12 +20,11 @@ const quickLimit = 1200;
 /** As an activity of its own: below its 30 s. No system of ours needs longer for one call. */
 const slowLimit = 25_000;
 
-/** A system that failed five times in a row is left alone for 5 s: cases that need it stop holding workflow tasks at once. */
 const breakers = new Map<string, CircuitBreakerPolicy>();
 function breakerOf(system: string): CircuitBreakerPolicy {
   const known = breakers.get(system);
   if (known) return known;
-  const made = circuitBreaker(handleType(SystemUnavailable), { halfOpenAfter: 5000, breaker: new ConsecutiveBreaker(5) });
+  const made = createBreaker();
   breakers.set(system, made);
   breakerOpen.set({ system }, 0);
   made.onBreak(() => breakerOpen.set({ system }, 1));

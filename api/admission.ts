@@ -68,7 +68,7 @@ export function createAdmission({ inWork, waiting, waitMs = longestWaitMs }: Adm
   });
 
   function overloaded(kind: Kind): Problem {
-    refusedAt = Date.now();
+    refusedAt = performance.now();
     refused.inc({ kind });
     return new Problem('overloaded', {}, { headers: { 'Retry-After': retryIn(1, 3) } });
   }
@@ -100,7 +100,7 @@ export function createAdmission({ inWork, waiting, waitMs = longestWaitMs }: Adm
       }
     },
     get refusing() {
-      return Date.now() - refusedAt < spokenOfMs;
+      return performance.now() - refusedAt < spokenOfMs;
     },
   };
 }

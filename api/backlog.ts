@@ -58,15 +58,15 @@ export function createBacklog({ pool, delivery, backlogMost, log, metrics }: App
     // Less by a share of what came in, more by a step: as TCP finds the pace that a line carries.
     if (pressure > 0) most = pressure < 1 ? Math.max(1, Math.floor(letIn * (1 - pressure))) : 0;
     else most = most + moreEachLook > noLimit ? Infinity : most + moreEachLook;
-    [letIn, seenAt] = [0, Date.now()];
+    [letIn, seenAt] = [0, performance.now()];
     behindGauge.set(behindMs / 1000);
     temporalGauge.set(seen.temporal ? 1 : 0);
     workerGauge.set(seen.worker ? 1 : 0);
-    return { ...seen, behindMs, waiting: counted?.waiting, refuses: pressure > 0 || Date.now() - refusedAt < spokenOfMs };
+    return { ...seen, behindMs, waiting: counted?.waiting, refuses: pressure > 0 || performance.now() - refusedAt < spokenOfMs };
   }
 
   function look(): Promise<Load> {
-    if (begun === undefined || Date.now() - begun.at > lookEveryMs) begun = { at: Date.now(), seen: see() };
+    if (begun === undefined || performance.now() - begun.at > lookEveryMs) begun = { at: performance.now(), seen: see() };
     return begun.seen;
   }
 
@@ -75,11 +75,11 @@ export function createBacklog({ pool, delivery, backlogMost, log, metrics }: App
     checkStart() {
       // A look that fails is no reason to refuse anybody.
       look().catch((error: unknown) => log.warn({ error: error instanceof Error ? error.message : String(error) }, 'the backlog cannot be seen'));
-      if (letIn < most || Date.now() - seenAt > holdsMs) {
+      if (letIn < most || performance.now() - seenAt > holdsMs) {
         letIn += 1;
         return;
       }
-      refusedAt = Date.now();
+      refusedAt = performance.now();
       throw new Problem('backlogged', {}, { headers: { 'Retry-After': retryIn(2, 8) } });
     },
   };

@@ -39,7 +39,7 @@ export function stateGauges(registry: Registry, pool: Pool, failed: (error: unkn
     }
   }
   const read = (): Promise<readonly StateRow[] | undefined> => {
-    if (last === undefined || Date.now() - last.at > readEvery) last = { at: Date.now(), rows: ask() };
+    if (last === undefined || performance.now() - last.at > readEvery) last = { at: performance.now(), rows: ask() };
     return last.rows;
   };
   const up: Gauge = new Gauge({

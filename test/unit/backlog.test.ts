@@ -29,7 +29,7 @@ interface Run {
 async function run(door: boolean): Promise<Run> {
   const draw = drawsFrom(11);
   let now = 1_000_000;
-  jest.spyOn(Date, 'now').mockImplementation(() => now);
+  jest.spyOn(performance, 'now').mockImplementation(() => now);
   jest.spyOn(Math, 'random').mockImplementation(draw);
   const waiting: { readonly since: number; readonly left: number }[] = [];
   const backlog = createBacklog({
