@@ -1,6 +1,6 @@
 /** Runs effects: once each, whatever crashes in between. */
 import { Context } from '@temporalio/activity';
-import { ApplicationFailure } from '@temporalio/common';
+import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
 import { BrokenCircuitError, type CircuitBreakerPolicy } from 'cockatiel';
 import { intend, intendAgain, KeyReused, recordAnswer, standingAnswer } from '../db/effects.ts';
 import { inTransaction, isAway, whenCommitted } from '../db/pool.ts';
@@ -21,14 +21,20 @@ const quickLimit = 1200;
 const slowLimit = 25_000;
 
 const breakers = new Map<string, CircuitBreakerPolicy>();
-function breakerOf(system: string): CircuitBreakerPolicy {
+function breakerOf({ log }: Engine, system: string): CircuitBreakerPolicy {
   const known = breakers.get(system);
   if (known) return known;
   const made = createBreaker();
   breakers.set(system, made);
   breakerOpen.set({ system }, 0);
-  made.onBreak(() => breakerOpen.set({ system }, 1));
-  made.onReset(() => breakerOpen.set({ system }, 0));
+  made.onBreak(() => {
+    breakerOpen.set({ system }, 1);
+    log.warn({ system }, 'a system does not answer, and is left alone for a while');
+  });
+  made.onReset(() => {
+    breakerOpen.set({ system }, 0);
+    log.info({ system }, 'a system answers again');
+  });
   return made;
 }
 
@@ -62,6 +68,9 @@ export async function runEffect(engine: Engine, request: EffectRequest): Promise
   }
 }
 
+/** Tried again until it is back. Each try is counted, and who left whom alone is logged; a line for every try of every case would be a log of nothing else. */
+const expected = ApplicationFailureCategory.BENIGN;
+
 function asFailure(error: unknown): unknown {
   if (error instanceof KeyReused) return ApplicationFailure.create({ type: failures.keyReused, message: error.message, nonRetryable: true });
   if (error instanceof OutcomeUnknown) return ApplicationFailure.create({ type: failures.outcomeUnknown, message: error.message, nonRetryable: true });
@@ -70,10 +79,12 @@ function asFailure(error: unknown): unknown {
     return ApplicationFailure.create({
       type: failures.unavailable,
       message: error.message,
+      category: expected,
       ...(error.retryAfterMs === undefined ? {} : { nextRetryDelay: error.retryAfterMs }),
     });
-  if (isAway(error)) return ApplicationFailure.create({ type: failures.recordsAway, message: 'our Postgres is away' });
-  if (error instanceof BrokenCircuitError) return ApplicationFailure.create({ type: failures.unavailable, message: 'the system has been away; not asked' });
+  if (isAway(error)) return ApplicationFailure.create({ type: failures.recordsAway, message: 'our Postgres is away', category: expected });
+  if (error instanceof BrokenCircuitError)
+    return ApplicationFailure.create({ type: failures.unavailable, message: 'the system has been away; not asked', category: expected });
   return error;
 }
 
@@ -116,7 +127,7 @@ async function send(engine: Engine, request: EffectRequest, contract: OperationC
   const key = effectKey(request.case, request.path);
   const target = { ...engine.target(request.system), timeoutMs: isLocal() ? quickLimit : slowLimit };
   const facts = (answer: EffectAnswer): EffectAnswer => (answer.ok ? { ok: true, result: factsOf(contract, answer.result) } : answer);
-  return breakerOf(request.system).execute(async () => {
+  return breakerOf(engine, request.system).execute(async () => {
     // The intent is committed before the call: after a crash the next try knows that one may have been sent.
     if (contract.repeat !== 'keyed' && !(await intend(engine.pool, request))) {
       if (contract.repeat === 'lookup') {

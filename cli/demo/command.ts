@@ -140,7 +140,7 @@ function detach({ name, script, argv }: Pick<Command<Options>, 'name' | 'script'
   });
   child.unref();
   console.log(
-    `Runs in the background as process ${child.pid}.\n  how far    npm run ${name} -- ${argv.map((arg) => (arg === '--detach' ? '--status' : arg)).join(' ')}\n  its words  ${log}`,
+    `Runs in the background as process ${child.pid}.\n  how far    npm run ${name} -- ${argv.flatMap((arg) => (arg === '--resume' ? [] : arg === '--detach' ? ['--status'] : [arg])).join(' ')}\n  its words  ${log}`,
   );
   return 0;
 }
