@@ -18,6 +18,7 @@ import { bundleWorkflows } from './bundle.ts';
 import { readConfig } from './config.ts';
 import { createEngine } from './engine.ts';
 import { startJobs } from './jobs.ts';
+import { workflowTasksAtOnce } from './limits.ts';
 import { sdkMetrics, serveMetrics } from './metrics.ts';
 import { registerSearchAttributes } from './search-attributes.ts';
 import { startSweeping } from './sweeps.ts';
@@ -50,9 +51,7 @@ const worker = await Worker.create({
   dataConverter: { payloadCodecs: [sealingCodec(codecKeys)] },
   // A cached workflow holds about 0.12 MB; the default of some 2,300 would fill a small machine.
   maxCachedWorkflows: 500,
-  // Histories are replayed on one thread, at about 1.2 ms an event, and a task is lost after 10 s. Six cases at the policy's limit of 1000 events take 7 s together.
-  // The SDK's 40 are all lost, begun anew and lost again: after an outage with a restart the engine would not come back.
-  maxConcurrentWorkflowTaskExecutions: 6,
+  maxConcurrentWorkflowTaskExecutions: workflowTasksAtOnce,
   // Running activities finish before the process ends; the supervisor kills it after 10 s.
   shutdownGraceTime: '5s',
 });

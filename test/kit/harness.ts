@@ -41,6 +41,7 @@ import type { Role } from '../../values/role.ts';
 import { taskQueue, type Manifest } from '../../workflows/kit/protocol.ts';
 import { loadProcesses, manifestOf, type Processes } from '../../workflows/registry.ts';
 import { bundleWorkflows } from '../../worker/bundle.ts';
+import { workflowTasksAtOnce } from '../../worker/limits.ts';
 import { registerSearchAttributes } from '../../worker/search-attributes.ts';
 import { bench } from '../processes/bench.ts';
 import { benchSandbox } from '../processes/bench-sandbox.ts';
@@ -96,7 +97,7 @@ export interface Kit {
   /** Until the case waits for something outside: no workflow task is under way. */
   parked(of: CaseId): Promise<void>;
   /** `mend` changes the workflows' code first: what a deployment does. */
-  startWorker(mend?: (code: string) => string): Promise<void>;
+  startWorker(mend?: (code: string) => string, atOnce?: number): Promise<void>;
   stopWorker(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -267,7 +268,7 @@ export async function startKit(
         (task) => !task,
       );
     },
-    async startWorker(mend = (code) => code) {
+    async startWorker(mend = (code) => code, atOnce = workflowTasksAtOnce) {
       const worker = await Worker.create({
         connection: native,
         namespace,
@@ -276,6 +277,7 @@ export async function startKit(
         activities: { ...createActivities(engine) },
         dataConverter,
         maxCachedWorkflows: 100,
+        maxConcurrentWorkflowTaskExecutions: atOnce,
         shutdownGraceTime: '1s',
       });
       running = { worker, ended: worker.run() };

@@ -156,6 +156,10 @@ const scripts: Readonly<Record<string, Script>> = {
     await rounds(c, log);
   },
   rounds,
+  async conversation(c, log) {
+    for (const item of c.input.items) log.push((await c.in(item).event('said', { within: 'evidence' }))?.words ?? 'nothing');
+    log.push((await c.task('decide', {})).form.answer);
+  },
   async first(c, log) {
     const won = await c.first({ person: (b) => b.task('decide', {}), bell: (b) => b.event('said', { within: 'evidence' }) });
     log.push(won.won, won.won === 'person' ? won.value.form.answer : (won.value?.words ?? 'silence'));
