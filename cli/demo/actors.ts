@@ -48,9 +48,9 @@ const routeContext = z.object({ problem: z.string() });
 
 /**
  * What somebody does with a task: decides it, after the goods that a case waits for have come in; has the case end otherwise; claims the parcel for the return,
- * or tells whose it is; enters what the system shows; or leaves it, because it is to end by itself.
+ * or tells whose it is; or leaves it, because it is to end by itself.
  */
-export type Reply = { readonly form: object; readonly supply?: true } | 'endEarly' | 'claim' | 'tellOwner' | 'enter' | 'leave';
+export type Reply = { readonly form: object; readonly supply?: true } | 'endEarly' | 'claim' | 'tellOwner' | 'leave';
 
 /** The number of the parcel among those that come, and of the unit in it: the warehouse numbers them in the order it was told. */
 const receiptOf = (plan: Plan, n: number): string => `rc-${plan.order.replaceAll(/\W/g, '')}-${plan.request.requestId}-${n}`;
@@ -85,7 +85,6 @@ const judged = (verdict: 'accept' | 'reject', unit: PlannedUnit | undefined): ob
 /** The last number in a task's path: the round, the hold. */
 const numberIn = (path: string, name: string): number => Number([...path.matchAll(new RegExp(`${name}-(\\d+)`, 'g'))].at(-1)?.[1] ?? 1);
 
-const refusals: ReadonlySet<unknown> = new Set([failures.refused, failures.keyReused]);
 /** What the plan has somebody say to a task. */
 export function answerTo(plan: Plan, task: Pick<Task, 'name' | 'path' | 'context'>): Reply {
   const ends = (at: string): boolean => plan.ends?.at === at;
@@ -147,9 +146,6 @@ export function answerTo(plan: Plan, task: Pick<Task, 'name' | 'path' | 'context
             .units.map(({ unitId }) => ({ unitId, disposition: plannedUnit(plan, unitId)?.sku === undefined ? 'scrap' : 'refurbish' })),
         },
       };
-    case 'repair':
-      // Refused, as something else that its key stands for, say: no retry mends it, and the system shows what was done.
-      return refusals.has(task.context['failure']) ? 'enter' : { form: { action: 'retry' } };
     default:
       throw new Error(`nobody knows what to say to a task "${task.name}"`);
   }
@@ -165,24 +161,26 @@ export async function desk(scene: Scene, role: Role): Promise<void> {
   const looker = people[0];
   if (looker === undefined) throw new Error(`nobody has the role ${role}`);
 
-  const work = async (task: Task, plan: Plan, reply: Exclude<Reply, 'leave'>): Promise<void> => {
+  /** Has somebody at it who is free, until it is done. */
+  const work = async (task: Task, act: (people: readonly Person[]) => Promise<void>): Promise<void> => {
     atIt.add(task.id);
     const person = free.shift() ?? looker;
     try {
-      if (reply === 'endEarly') await endEarly(scene, plan);
-      else if (reply === 'claim') await tell(scene, plan, 'ownCourier', `${plan.request.requestId}-claim`, { trackingNo: courierOf(plan, '1') });
-      else if (reply === 'tellOwner')
-        await tell(scene, { ...plan, caseId: task.case }, 'ownerFound', `${plan.request.requestId}-owner`, { orderId: plan.order });
-      else if (reply === 'enter') await decide(scene, plan, task, await enteredFor(scene, task), [person]);
-      else {
-        if (reply.supply) await supply(scene, plan);
-        await decide(scene, plan, task, reply.form, [person, ...people.filter((other) => other !== person)]);
-      }
+      await act([person, ...people.filter((other) => other !== person)]);
     } catch (error) {
       if (!signal.aborted) trouble(`${person.id}, ${task.id}: ${messageOf(error)}`);
     } finally {
       free.push(person);
       atIt.delete(task.id);
+    }
+  };
+  const carryOut = async (task: Task, plan: Plan, reply: Exclude<Reply, 'leave'>, those: readonly Person[]): Promise<void> => {
+    if (reply === 'endEarly') await endEarly(scene, plan);
+    else if (reply === 'claim') await tell(scene, plan, 'ownCourier', `${plan.request.requestId}-claim`, { trackingNo: courierOf(plan, '1') });
+    else if (reply === 'tellOwner') await tell(scene, { ...plan, caseId: task.case }, 'ownerFound', `${plan.request.requestId}-owner`, { orderId: plan.order });
+    else {
+      if (reply.supply) await supply(scene, plan);
+      await decide(scene, plan.twice.decisions, task, reply.form, those);
     }
   };
   while (!signal.aborted) {
@@ -191,11 +189,15 @@ export async function desk(scene: Scene, role: Role): Promise<void> {
       for (const task of await looker.api.all(`/v1/tasks?role=${role}`, tasksPage)) {
         const plan = planOf(scene, task);
         if (free.length === 0) break;
-        if (plan === undefined || atIt.has(task.id)) continue;
-        const reply = answerTo(plan, task);
-        if (reply === 'leave') continue;
+        if (atIt.has(task.id)) continue;
+        // What does not go by itself is anybody's to repair, whatever its case is to come to.
+        if (task.name === 'repair') void work(task, async (those) => decide(scene, plan?.twice.decisions ?? 'no', task, await repairOf(scene, task), those));
+        else {
+          const reply = plan === undefined ? 'leave' : answerTo(plan, task);
+          if (plan === undefined || reply === 'leave') continue;
+          void work(task, (those) => carryOut(task, plan, reply, those));
+        }
         taken += 1;
-        void work(task, plan, reply);
       }
     } catch (error) {
       if (!signal.aborted) trouble(`worklist of ${role}: ${messageOf(error)}`);
@@ -208,8 +210,12 @@ const stepContext = z.object({ system: z.string(), step: z.string() });
 const shown = z.object({ entries: z.array(z.object({ state: z.string(), answer: z.unknown() })) });
 const businessError = z.object({ code: z.string() });
 
-/** What a person enters in a repair task who looks at the system itself: what it has done under the effect's key, or why it has not. */
-async function enteredFor({ systems }: Scene, task: Task): Promise<object> {
+/** Refused, as something else that its key stands for, say: no retry mends it, and the system shows what was done. */
+const refusals: ReadonlySet<unknown> = new Set([failures.refused, failures.keyReused]);
+
+/** What a person says to a repair task: once more; or, of what was refused, what the system has done under the effect's key, or why it has not. */
+export async function repairOf({ systems }: Pick<Scene, 'systems'>, task: Pick<Task, 'case' | 'context'>): Promise<object> {
+  if (!refusals.has(task.context['failure'])) return { action: 'retry' };
   const { system, step } = stepContext.parse(task.context);
   const { entries } = await systems.get(`/${system}/ledger?key=${encodeURIComponent(`${task.case}/${step}`)}`, shown);
   const [done] = entries;
@@ -220,7 +226,7 @@ async function enteredFor({ systems }: Scene, task: Task): Promise<object> {
 const decidedView = z.object({ task: taskSchema });
 
 /** Decides a task as the first of the people who may; some do it twice, and some are two at once. */
-async function decide({ journal }: Scene, plan: Plan, task: Task, form: object, people: readonly Person[]): Promise<void> {
+async function decide({ journal }: Scene, twice: Plan['twice']['decisions'], task: Task, form: object, people: readonly Person[]): Promise<void> {
   const complete = async (person: Person): Promise<'done' | 'closed' | 'notYou'> => {
     const answer = await person.api.call('POST', `/v1/tasks/${encodeURIComponent(task.id)}/complete`, { form });
     if (answer.status === 200) {
@@ -236,9 +242,9 @@ async function decide({ journal }: Scene, plan: Plan, task: Task, form: object, 
   };
   const [first, second] = people;
   if (first === undefined) return;
-  if (plan.twice.decisions !== 'no') {
+  if (twice !== 'no') {
     // The same person presses the button twice; or two people are at it at the same moment, and one of them learns who was first.
-    const twoPeople = plan.twice.decisions === 'twoPeople' && second !== undefined;
+    const twoPeople = twice === 'twoPeople' && second !== undefined;
     journal.write({ what: 'repeated', case: task.case, act: twoPeople ? 'decision by two at once' : 'decision sent twice' });
     const answers = await Promise.all([complete(first), complete(twoPeople ? second : first)]);
     if (!answers.every((answer) => answer === 'notYou')) return;

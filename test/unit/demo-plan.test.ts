@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
-import { answerTo, type Reply } from '../../cli/demo/actors.ts';
+import { answerTo, repairOf, type Reply, type Scene } from '../../cli/demo/actors.ts';
 import { branches, type Branch } from '../../cli/demo/branches.ts';
+import type { Caller } from '../../cli/demo/calls.ts';
 import { notInData, planReturns, type Act, type Plan, type World } from '../../cli/demo/plan.ts';
 import { loadPolicy } from '../../policies/load.ts';
 import { policyFor } from '../../policies/lookup.ts';
@@ -112,12 +113,26 @@ describe('plans of returns', () => {
     }
   });
 
-  test('have a repair tried again, but entered from what the system shows where that has refused it', () => {
-    const [plan] = plans;
-    if (plan === undefined) throw new Error('there are no plans');
-    const repair = (failure: string) => answerTo(plan, { name: 'repair', path: 'label!repair-1', context: { failure } });
-    expect(repair(failures.unavailable)).toEqual({ form: { action: 'retry' } });
-    for (const failure of [failures.refused, failures.keyReused]) expect(repair(failure)).toBe('enter');
+  test('have a repair tried again, but entered from what the system shows where that has refused it', async () => {
+    const shown = { executed: { answer: { labelId: 'l_1' } }, refused: { answer: { code: 'soldOut' } }, barred: { answer: null } };
+    const task = (failure: string) => ({ case: 'return-exchange.x', context: { failure, system: 'logistics', step: 'label' } });
+    const asked: string[] = [];
+    const seeing = (state?: keyof typeof shown): Pick<Scene, 'systems'> => ({
+      systems: {
+        get: (path: string) => {
+          asked.push(path);
+          return Promise.resolve({ entries: state === undefined ? [] : [{ state, ...shown[state] }] });
+        },
+      } as unknown as Caller,
+    });
+    expect(await repairOf(seeing('executed'), task(failures.unavailable))).toEqual({ action: 'retry' });
+    expect(asked).toEqual([]);
+    for (const failure of [failures.refused, failures.keyReused]) {
+      expect(await repairOf(seeing('executed'), task(failure))).toEqual({ action: 'enterResult', result: { labelId: 'l_1' } });
+      expect(await repairOf(seeing('refused'), task(failure))).toEqual({ action: 'enterError', error: 'soldOut' });
+      for (const state of ['barred', undefined] as const) expect(await repairOf(seeing(state), task(failure))).toEqual({ action: 'retry' });
+    }
+    expect(new Set(asked)).toEqual(new Set(['/logistics/ledger?key=return-exchange.x%2Flabel']));
   });
 
   test('have an answer to every task that fits its form, unless the case is to end otherwise', () => {
