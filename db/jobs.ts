@@ -48,7 +48,8 @@ async function writeJobs(tx: Sql, jobs: readonly Job[]): Promise<void> {
 
 /**
  * Gives back what workers have had for longer than `afterMs` milliseconds, and says how many workers had something: graphile-worker itself takes one for dead
- * after four hours only. Where one is slow and alive, its job runs twice, which every job here is made for. Served by index kefu_jobs_locked.
+ * after four hours only. Where one is slow and alive, its job runs twice, which every job here is made for. Served by index kefu_jobs_locked. Deletes what is no job
+ * any more.
  */
 export async function unlockJobs(sql: Sql, afterMs: number): Promise<number> {
   const { rows } = await sql.query<{ dead: string[] }>(
@@ -56,10 +57,10 @@ export async function unlockJobs(sql: Sql, afterMs: number): Promise<number> {
     [afterMs],
   );
   const dead = rows[0]?.dead ?? [];
-  if (dead.length === 0) return 0;
-  // What was replaced or removed while it ran has lost its key and is never to run again. Who ran it would have deleted it; given back, it would stay for ever.
-  await sql.query('delete from graphile_worker._private_jobs where locked_by = any($1) and key is null and attempts >= max_attempts', [dead]);
-  await sql.query('select graphile_worker.force_unlock_workers($1)', [dead]);
+  if (dead.length > 0) await sql.query('select graphile_worker.force_unlock_workers($1)', [dead]);
+  // What was replaced or removed while it ran has lost its key and is never to run again. Who ran it to its end has deleted it; where its worker died, or its run
+  // failed, it would stay for ever. Served by index kefu_jobs_tried.
+  await sql.query('delete from graphile_worker._private_jobs where attempts > 0 and attempts >= max_attempts and key is null and locked_at is null');
   return dead.length;
 }
 

@@ -63,6 +63,19 @@ test('a job that was replaced or removed while a worker that died was at it goes
   expect(await ran()).toEqual(['after']);
 });
 
+test('a job that was replaced while it ran, and whose run failed, is no job any more', async () => {
+  await addJob(pool, 'send-message', 'message:failing', { id: 'before' });
+  await takenBy('worker-3', '1 second');
+  await addJob(pool, 'send-message', 'message:failing', { id: 'after' });
+  // As the queue has it when the run fails.
+  await pool.query(`update graphile_worker._private_jobs set locked_at = null, locked_by = null, last_error = 'x' where key is null`);
+  const left = async () => (await pool.query<{ key: string }>('select key from graphile_worker._private_jobs order by id')).rows.map(({ key }) => key);
+  expect(await left()).toEqual([null, 'message:failing']);
+  expect(await unlockJobs(pool, 30_000)).toBe(0);
+  expect(await left()).toEqual(['message:failing']);
+  expect(await ran()).toEqual(['after']);
+});
+
 test('jobs are run again after Postgres went away under every worker at the moment when it was to give its job back', async () => {
   const direct = new URL(url);
   const proxy = await proxyTo(direct.hostname, Number(direct.port));
