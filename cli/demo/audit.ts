@@ -144,7 +144,7 @@ export interface OwnRecords {
     readonly seen: boolean;
     readonly became: string | null;
   }[];
-  readonly states: readonly { readonly source: string; readonly key: string; readonly state: string }[];
+  readonly states: readonly { readonly source: string; readonly key: string; readonly state: string; readonly at: Instant }[];
   readonly effects: readonly {
     readonly case: string;
     readonly path: string;

@@ -274,7 +274,7 @@ export const ownRecords = (stack: Pick<StackState, 'settings'>, ids: readonly st
          from inbox where $2 or case_id = any($1) order by id`,
         [ids, whole],
       ),
-      states: whole ? await all<Row<OwnRecords['states']>>('select source, key, state from outside_states', []) : [],
+      states: whole ? await all<Row<OwnRecords['states']>>('select source, key, state, at from outside_states', []) : [],
       effects: await all<Row<OwnRecords['effects']>>(
         'select case_id as "case", path, system, operation, args, undoes, status, ok, answer, entered_by as "enteredBy" from effects where case_id = any($1)',
       ),

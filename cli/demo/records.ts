@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { policyFor } from '../../policies/lookup.ts';
 import { factsOf } from '../../systems/client.ts';
 import { canonicalJson, contentHash } from '../../values/hash.ts';
+import { parseInstant } from '../../values/instant.ts';
 import type { AuditedCase, AuditRows, Finding, LedgerEntry, OwnRecords, TimelineRow } from './audit.ts';
 
 type Rows = Pick<AuditRows, 'own' | 'cases' | 'ledger' | 'webhooks' | 'systems'>;
@@ -87,7 +88,7 @@ function* ofInbox({ own, cases, webhooks }: Rows, ended: ReadonlySet<string>): G
 /** As an inbox row is hashed: what it says and not who told it when. */
 const hashOf = (name: string, body: unknown): string => contentHash({ kind: 'event', name, body });
 
-/** Of the states of a thing outside the newest one is kept, whatever order they came in. */
+/** Of the states of a thing outside the newest one is kept, whatever order they came in; what travels may have gone on since the webhooks were read. */
 function* ofStates({ own, webhooks, systems }: Rows): Generator<Finding> {
   const newest = new Map<string, { readonly at: string; readonly rank: number; readonly state: string }>();
   for (const { system, event, subject, payload, delivered } of webhooks) {
@@ -96,9 +97,12 @@ function* ofStates({ own, webhooks, systems }: Rows): Generator<Finding> {
     const before = newest.get(key);
     if (state && (before === undefined || before.at < state.at || (before.at === state.at && before.rank < state.rank))) newest.set(key, state);
   }
-  const kept = new Map(own.states.map(({ source, key, state }) => [`${source} ${key}`, state]));
-  for (const [key, { state }] of newest)
-    if (kept.get(key) !== state) yield say('wrong', key, `it is ${state} outside, and we have it as ${kept.get(key) ?? 'unknown'}`);
+  const kept = new Map(own.states.map((row) => [`${row.source} ${row.key}`, row]));
+  for (const [key, { state, at }] of newest) {
+    const ours = kept.get(key);
+    if (ours === undefined || (ours.state !== state && ours.at <= parseInstant(at)))
+      yield say('wrong', key, `it is ${state} outside, and we have it as ${ours?.state ?? 'unknown'}`);
+  }
 }
 
 // ── effects ────────────────────────────────────────────────────────────────

@@ -135,7 +135,7 @@ const own: OwnRecords = {
     did(16, 'label#2'),
   ],
   inbox: [inbox(1), decisionOf(task, 2), decisionOf(approval, 3), inbox(4, { eventId: 'evt_2', bodyHash: 'h', became: 'start:late-parcel.4', seen: false })],
-  states: [{ source: 'logistics.tracking', key: 'SF1', state: 'lost' }],
+  states: [{ source: 'logistics.tracking', key: 'SF1', state: 'lost', at: parseInstant(scan.at) }],
   effects: [
     effect('tally', 'allowance', 'tally'),
     effect('hold/reserve', 'warehouse', 'reserve', { args: reserve, answer: { reservationId: 'rs_1' } }),
@@ -234,14 +234,14 @@ describe('our own records', () => {
       'a webhook that was delivered and is not stored',
       'lost',
       /does not have it/,
-      { ...sound, webhooks: [webhook({ id: 'evt_7', payload: { ...scan, at: 'x' } })] },
+      { ...sound, webhooks: [webhook({ id: 'evt_7', payload: { ...scan, at: '2026-11-23T03:09:00.000Z' } })] },
     ],
     ['a decision that never entered its case', 'lost', /decision of approve/, withOwn({ inbox: own.inbox.filter((row) => row.id !== 3) })],
     [
       'an older state that stands for the newest',
       'wrong',
       /it is lost outside/,
-      withOwn({ states: [{ source: 'logistics.tracking', key: 'SF1', state: 'inTransit' }] }),
+      withOwn({ states: [{ source: 'logistics.tracking', key: 'SF1', state: 'inTransit', at: parseInstant('2026-11-23T03:09:59.999Z') }] }),
     ],
     ['a state that is not kept', 'wrong', /as unknown/, withOwn({ states: [] })],
     ['an effect whose outcome nobody knows', 'stuck', /nobody knows what came of it/, withEffect('label', { status: 'sending', ok: null })],
@@ -394,6 +394,10 @@ describe('our own records', () => {
     [
       'webhooks and states of others, on a stack that is not of the run alone',
       { ...withOwn({ used: new Set(), states: [] }), webhooks: [webhook({ delivered: false }), webhook({ id: 'evt_5', subject: 'SF5' })] },
+    ],
+    [
+      'a parcel that has travelled on since the webhooks were read',
+      withOwn({ states: [{ source: 'logistics.tracking', key: 'SF1', state: 'returned', at: parseInstant('2026-11-23T03:10:00.001Z') }] }),
     ],
     ['a webhook that came under another id', { ...sound, webhooks: [webhook({ id: 'evt_again' })] }],
     ['a case that a reset has opened again after its end', withTimeline([...own.timeline, line(20, 'reopened'), line(21, 'stage')])],
