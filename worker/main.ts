@@ -19,6 +19,7 @@ import { readConfig } from './config.ts';
 import { createEngine } from './engine.ts';
 import { startJobs } from './jobs.ts';
 import { workflowTasksAtOnce } from './limits.ts';
+import { sdkLogger } from './logger.ts';
 import { sdkMetrics, serveMetrics } from './metrics.ts';
 import { registerSearchAttributes } from './search-attributes.ts';
 import { startSweeping } from './sweeps.ts';
@@ -35,6 +36,7 @@ await publishPolicy(pool, policy);
 
 const sdk = config.METRICS_PORT === undefined ? undefined : await sdkMetrics();
 Runtime.install({
+  logger: sdkLogger(log),
   shutdownSignals: [],
   telemetryOptions: { logging: { forward: {}, filter: 'WARN' }, ...(sdk === undefined ? {} : { metrics: sdk.exporter }) },
 });

@@ -22,8 +22,8 @@ export async function logs(folder: string, canaries: readonly Canary[]): Promise
     const text = await readFile(join(folder, file), 'utf8');
     for (const { text: canary, what } of nobodys) if (text.includes(canary)) found.push(`${file} holds ${what}`);
     if (/"msg":"forged line"|^\{"level":60/m.test(text)) found.push(`${file} has a line that was sent to us`);
-    // What a process says before its logger is there, and the worker's own `ready`, are words.
-    const strange = ours.includes(file) ? text.split('\n').filter((line) => line.startsWith('{') && !isJson(line)) : [];
+    // `ready` is what the worker says to who has started it.
+    const strange = ours.includes(file) ? text.split('\n').filter((line) => line !== '' && line !== 'ready' && !isJson(line)) : [];
     for (const line of strange.slice(0, 3)) found.push(`${file} has a broken line: ${line.slice(0, 120)}`);
   }
   return found;

@@ -12,6 +12,7 @@ import { returns } from '../demo/returns.ts';
 import { faultsThroughout, playRun, systemsThatCall, type Around, type Prepare } from '../demo/run.ts';
 import { startOwn, stateIfUp } from '../demo/stack.ts';
 import { Caller } from '../demo/calls.ts';
+import { mostDrawn } from '../../systems/orders/import.ts';
 import type { StackState } from '../stack/state.ts';
 import { disturbing } from './disturb.ts';
 import { inTime, unpause } from './inject.ts';
@@ -155,14 +156,13 @@ const drawn = { 'return-exchange': 2, 'late-parcel': 12 } as const;
 function ofProcess(only: ProcessOption | undefined, seed: number, cases: number): Prepare {
   if (only === undefined) return returns({ files: undefined, seed, cases });
   return async (systems, policy, progress) => {
-    const all = await returns({ files: undefined, seed, cases: Math.min(mostOrders, cases * drawn[only]) })(systems, policy, progress);
+    const all = await returns({ files: undefined, seed, cases: Math.min(mostDrawn, cases * drawn[only]) })(systems, policy, progress);
     const plans = all.plans.filter((plan) => goesLate(plan) === (only === 'late-parcel')).slice(0, cases);
     if (plans.length < cases) progress.say(`Only ${plans.length} of the drawn returns are for ${only}: that many cases.`);
     const wanted = new Set(plans.map((plan) => plan.order));
     return { ...all, plans, orders: all.orders.filter((order) => wanted.has(order.orderId)) };
   };
 }
-const mostOrders = 5000;
 
 const seconds = (ms: number | undefined): string => (ms === undefined ? '–' : `${(ms / 1000).toFixed(1)} s`);
 const sorted = (numbers: readonly number[]): number[] => numbers.toSorted((a, b) => a - b);

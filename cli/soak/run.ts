@@ -5,6 +5,7 @@ import { signToken } from '../../api/token.ts';
 import { loadPolicy } from '../../policies/load.ts';
 import { windowOf } from '../../policies/lookup.ts';
 import { drawnSource } from '../../systems/orders/drawn.ts';
+import { mostDrawn } from '../../systems/orders/import.ts';
 import { loadCounts } from '../../systems/orders/load.ts';
 import type { OrderFacts } from '../../systems/orders/contract.ts';
 import type { StackState } from '../stack/state.ts';
@@ -48,8 +49,8 @@ const patienceMs = 30_000;
 /** Nothing has ended for this long: longer than any window. What has not ended by then is stuck. */
 const stillMs = 180_000;
 
-/** The search: so many cases at once, until twice as many bring no more than this share. */
-const [firstAtOnce, mostAtOnce, settleMs, measureMs, worthMore] = [16, 512, 15_000, 30_000, 1.05] as const;
+/** The search: so many cases at once, until twice as many bring no more than this share. A minute each: in half of one a few cases more or less are a sixth of what it carries. */
+const [firstAtOnce, mostAtOnce, settleMs, measureMs, worthMore] = [16, 512, 15_000, 60_000, 1.05] as const;
 
 /** So many orders are loaded at a time; about half of them can be returned the plain way. */
 const firstOrders = 2500;
@@ -74,7 +75,9 @@ class Orders {
   /** Sees to it that there are so many; loads more of the same drawing until there are. */
   async atLeast(count: number): Promise<void> {
     while (this.#free.length < count) {
-      this.#loaded = this.#loaded === 0 ? firstOrders : this.#loaded + Math.max(firstOrders, 2 * (count - this.#free.length));
+      if (this.#loaded === mostDrawn) throw new Error(`${mostDrawn} orders are not enough for so many cases. Take fewer --minutes, or a lower --rate.`);
+      const more = this.#loaded === 0 ? firstOrders : this.#loaded + Math.max(firstOrders, 2 * (count - this.#free.length));
+      this.#loaded = Math.min(mostDrawn, more);
       await this.#systems.send('POST', '/orders/import', { source: 'own', seed: this.#seed, orders: this.#loaded }, loadCounts);
       for (const order of await deliveredOrders(this.#systems, drawnSource(this.#seed))) {
         if (this.#seen.has(order.orderId)) continue;
@@ -110,7 +113,7 @@ export async function runSoak(
 
   const acting = new AbortController();
   const around = AbortSignal.any([signal, acting.signal]);
-  setMaxListeners(0, around);
+  setMaxListeners(0, around, signal);
   const privateKey = await readFile(stack.settings['JWT_PRIVATE_KEY_FILE'] ?? '', 'utf8');
   const token = await signToken({ privateKey, subject: 'demo-shop', ttl: '12h' });
   const door = new Caller({ url: () => stack.urls.api, token, signal: around, patienceMs, watch: requests.watch });

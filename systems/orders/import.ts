@@ -8,6 +8,9 @@ import type { LoadCounts } from './load.ts';
 import { loadShop } from './load.ts';
 import { fromTauRetail, tauFiles } from './tau-retail.ts';
 
+/** So many are drawn and loaded within seconds, by one request. */
+export const mostDrawn = 20_000;
+
 export const importBody = z.discriminatedUnion('source', [
   z.object({
     source: z.literal('tau-retail'),
@@ -18,7 +21,7 @@ export const importBody = z.discriminatedUnion('source', [
   z.object({
     source: z.literal('own'),
     seed: z.int().min(0).default(1).meta({ description: 'Draws the orders; they are listed under the source `own-<seed>`' }),
-    orders: z.int().min(1).max(5000).meta({ description: 'How many; the first ones are the same however many there are' }),
+    orders: z.int().min(1).max(mostDrawn).meta({ description: 'How many; the first ones are the same however many there are' }),
     asOf: instantSchema.optional().meta({ description: 'The day that receipt dates are counted back from; absent: now' }),
   }),
 ]);

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { copyFile, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
@@ -49,6 +49,14 @@ describe('npm start, from an empty folder to its end', () => {
   test('its secrets are readable by their owner alone, and stack.json, which names the database password, too', async () => {
     for (const file of await readdir(join(folder, 'secrets'))) expect([file, (await stat(join(folder, 'secrets', file))).mode & 0o077]).toEqual([file, 0]);
     expect((await stat(stackFile(folder))).mode & 0o077).toBe(0);
+  });
+
+  test('each line that our processes write, and the SDK in the worker, is a JSON; `ready` is for who has started it', async () => {
+    for (const process of ['api', 'worker', 'systems', 'codec']) {
+      const lines = (await readFile(join(folder, 'logs', `${process}.log`), 'utf8')).split('\n').filter((line) => line !== '' && line !== 'ready');
+      const said = lines.map((line) => JSON.parse(line) as unknown);
+      if (process === 'worker') expect(said).toContainEqual(expect.objectContaining({ sdkComponent: 'worker' }));
+    }
   });
 
   test('a second start on the same folder is refused and told where the first one is', async () => {
