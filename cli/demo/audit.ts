@@ -234,8 +234,44 @@ const verdictsForm = z.object({ units: z.array(verdictForm) });
 /** The case that a key belongs to: `<case>/<path of an effect>` or `<case>:<path of a message>/<channel>`. Case ids are percent-encoded and hold neither. */
 const caseOf = (key: string): string => key.split(/[/:]/, 1)[0] ?? key;
 
+/** What is looked up for each case and each order: of a soak there are thousands, and none of them is looked for among all rows. */
+function indexed(rows: AuditRows) {
+  const stands = rows.ledger.filter((entry) => entry.executions > 0 && entry.undoneAt === null);
+  const refunds = [...rows.orders.values()].flatMap((order) => order.refunds);
+  return {
+    ...rows,
+    casesOf: groupBy(rows.cases.values(), (row) => row.order),
+    unitsOf: groupBy(rows.units, (unit) => unit.order),
+    unitsFor: groupBy(rows.units, (unit) => (unit.hold === null ? null : caseOf(unit.hold))),
+    causesOf: groupBy(rows.causes, (cause) => cause.case),
+    decisionsOf: groupBy(rows.own.decisions, (decision) => decision.case),
+    refundsOf: groupBy(refunds, (refund) => refund.caseRef),
+    refundsTo: groupBy(refunds, (refund) => refund.paymentId),
+    /** Dispositions, by the case that asked for them. What a late parcel held beside the order's goods is disposed of too, and refunded to nobody. */
+    disposedFor: groupBy(
+      rows.ledger.flatMap((entry) =>
+        entry.system === 'warehouse' && entry.operation === 'dispose' && entry.executions > 0 && entry.key.startsWith('return-exchange.')
+          ? [disposeArgs.parse(entry.args)]
+          : [],
+      ),
+      (args) => args.caseRef,
+    ),
+    /** Red letters, and what customers had spent in coupons and points, by order. */
+    lettersOf: groupBy(
+      stands.flatMap((entry) => (entry.operation === 'redLetter' ? [{ of: caseOf(entry.key), ...redLetterArgs.parse(entry.args) }] : [])),
+      (letter) => letter.orderId,
+    ),
+    givenBackOf: groupBy(
+      stands.flatMap((entry) => (entry.operation === 'giveBack' ? [giveBackArgs.parse(entry.args)] : [])),
+      (given) => given.orderId,
+    ),
+  };
+}
+type Indexed = ReturnType<typeof indexed>;
+
 /** Everything that is wrong; empty when all is well. */
-export function audit(rows: AuditRows): readonly Finding[] {
+export function audit(all: AuditRows): readonly Finding[] {
+  const rows = indexed(all);
   const ledgerOf = groupBy(rows.ledger, (entry) => caseOf(entry.key));
   const acceptedOf = groupBy(rows.accepted, (accepted) => accepted.case);
   const ids = new Set([...rows.planned, ...acceptedOf.keys(), ...[...ledgerOf.keys()].filter((id) => rows.cases.has(id))]);
@@ -248,7 +284,7 @@ export function audit(rows: AuditRows): readonly Finding[] {
   ];
 }
 
-function ofCase(id: string, rows: AuditRows, accepted: readonly Accepted[], ledger: readonly LedgerEntry[]): Finding[] {
+function ofCase(id: string, rows: Indexed, accepted: readonly Accepted[], ledger: readonly LedgerEntry[]): Finding[] {
   const found: Finding[] = [];
   const say = (kind: Finding['kind'], why: string): void => void found.push({ kind, case: id, why });
   const row = rows.cases.get(id);
@@ -287,16 +323,14 @@ function ofCase(id: string, rows: AuditRows, accepted: readonly Accepted[], ledg
 
   const outcome = outcomeSchema.safeParse(row.outcome).data;
   // What came by a payment link and went back with it is no refund of the case's.
-  const ours = [...rows.orders.values()]
-    .flatMap((order) => order.refunds)
-    .filter((refund) => refund.caseRef === id && refund.state !== 'failed' && !byUndo(refund));
+  const ours = (rows.refundsOf.get(id) ?? []).filter((refund) => refund.state !== 'failed' && !byUndo(refund));
   const paid = ours.reduce((so, refund) => so + refund.minor, 0);
   const said = outcome?.result === 'refunded' ? outcome.amount.minor : outcome?.result === 'exchanged' ? outcome.refunded.minor : 0;
   if (row.status !== 'open' && paid < said) say('lost', `it says it refunded ${said}, and finance refunded ${paid}`);
   if (row.status !== 'open' && paid > said) say('doubled', `it says it refunded ${said}, and finance refunded ${paid}`);
 
   if (row.status !== 'open') for (const { kind, why } of toldOfRefunds(row, id, rows)) say(kind, why);
-  const decided = rows.own.decisions.filter((decision) => decision.case === id && decision.rule === 'refundParts');
+  const decided = (rows.decisionsOf.get(id) ?? []).filter((decision) => decision.rule === 'refundParts');
   const parts = decided.flatMap((decision) => refundOutput.parse(decision.output).parts);
   for (const refund of ours)
     if (!parts.some(({ paymentId, amount }) => paymentId === refund.paymentId && amount.minor === refund.minor && amount.currency === refund.currency))
@@ -305,12 +339,12 @@ function ofCase(id: string, rows: AuditRows, accepted: readonly Accepted[], ledg
   const gift = executed.has(`crm ${id}/thanks/gift`) || ledger.some((entry) => entry.operation === 'giftAndCard' && entry.executions > 0);
   if (gift && !endedWell(row)) say('abovePaid', 'it did not end well for the customer, and there was a gift');
 
-  const units = rows.units.filter((unit) => unit.hold !== null && caseOf(unit.hold) === id);
+  const units = rows.unitsFor.get(id) ?? [];
   const ended = row.status !== 'open';
   if (ended && units.some((unit) => !unit.used)) say('stuck', `it has ended and holds ${units.filter((unit) => !unit.used).length} units`);
   const settled = outcome === undefined ? [] : units.filter((unit) => unit.used);
   if (ended && outcome !== undefined && settled.length === 0) say('lost', 'it was settled, and no unit of the order is used for it');
-  const booked = rows.causes.filter((cause) => cause.case === id);
+  const booked = rows.causesOf.get(id) ?? [];
   const unitName = (of: { readonly line: number; readonly unit: number }): string => `${of.line}/${of.unit}`;
   const bookedNames = new Set(booked.map(unitName));
   if (ended && booked.length > settled.length) say('doubled', `${settled.length} units were settled, and causes of ${booked.length} are booked`);
@@ -351,8 +385,8 @@ function without(all: readonly string[], others: readonly string[]): string[] {
 }
 
 /** The customer was told what became of each refund, once. */
-function* toldOfRefunds(row: AuditedCase, id: string, { orders }: AuditRows): Generator<Pick<Finding, 'kind' | 'why'>> {
-  const refunds = [...orders.values()].flatMap((order) => order.refunds.filter((refund) => refund.caseRef === id && !byUndo(refund)));
+function* toldOfRefunds(row: AuditedCase, id: string, { refundsOf }: Indexed): Generator<Pick<Finding, 'kind' | 'why'>> {
+  const refunds = (refundsOf.get(id) ?? []).filter((refund) => !byUndo(refund));
   for (const [state, message] of [
     ['arrived', 'refundArrived'],
     ['failed', 'refundFailed'],
@@ -435,10 +469,10 @@ function* sameThingTwice(ledger: readonly LedgerEntry[]): Generator<string> {
   for (const [thing, times] of groupBy(things, (t) => t)) if (times.length > 1) yield `${thing} was settled ${times.length} times, under different keys`;
 }
 
-function ofOrder(orderId: string, order: AuditedOrder, rows: AuditRows): Finding[] {
+function ofOrder(orderId: string, order: AuditedOrder, rows: Indexed): Finding[] {
   const found: Finding[] = [];
   const stands = order.refunds.filter((refund) => refund.state !== 'failed');
-  const cases = [...rows.cases.values()].filter((row) => row.order === orderId);
+  const cases = rows.casesOf.get(orderId) ?? [];
   const of = stands.at(-1)?.caseRef ?? cases[0]?.id ?? orderId;
   const say = (kind: Finding['kind'], why: string): void => void found.push({ kind, case: of, why });
 
@@ -461,27 +495,20 @@ function ofOrder(orderId: string, order: AuditedOrder, rows: AuditRows): Finding
   ))
     if (same.filter((refund) => !/#\d+$/.test(refund.key)).length > 1) say('doubled', `payment ${key.split(' ')[1]} was refunded ${same.length} times`);
 
-  const ids = new Set(cases.map((row) => row.id));
-  const units = new Set(
-    rows.ledger.flatMap((entry) => {
-      // What a late parcel held beside the order's goods is disposed of too, and refunded to nobody.
-      if (entry.system !== 'warehouse' || entry.operation !== 'dispose' || entry.executions === 0 || !entry.key.startsWith('return-exchange.')) return [];
-      const args = disposeArgs.parse(entry.args);
-      return ids.has(args.caseRef) && args.disposition !== 'returnToCustomer' ? [args.unitId] : [];
-    }),
-  ).size;
+  const disposed = cases.flatMap((row) => rows.disposedFor.get(row.id) ?? []);
+  const units = new Set(disposed.flatMap((args) => (args.disposition === 'returnToCustomer' ? [] : [args.unitId]))).size;
   const bought = order.lines.reduce((so, line) => so + line.quantity - line.returned, 0);
   if (units > bought) say('abovePaid', `${units} units of order ${orderId} were accepted, ${bought} could come back`);
   return found;
 }
 
 /** What an order's units say: used once each, what the customer spent in coupons and points back for those that were refunded, red letters within the invoice. */
-function ofUnits(orderId: string, order: AuditedOrder, rows: AuditRows): Finding[] {
+function ofUnits(orderId: string, order: AuditedOrder, rows: Indexed): Finding[] {
   const found: Finding[] = [];
-  const cases = [...rows.cases.values()].filter((row) => row.order === orderId);
+  const cases = rows.casesOf.get(orderId) ?? [];
   const of = cases[0]?.id ?? orderId;
   const say = (kind: Finding['kind'], why: string): void => void found.push({ kind, case: of, why });
-  const units = rows.units.filter((unit) => unit.order === orderId);
+  const units = rows.unitsOf.get(orderId) ?? [];
   for (const [name, same] of groupBy(units, (unit) => `${unit.line}/${unit.unit}`))
     if (same.length > 1) say('doubled', `unit ${name} of order ${orderId} was used ${same.length} times`);
   for (const { line, quantity } of order.lines) {
@@ -490,13 +517,12 @@ function ofUnits(orderId: string, order: AuditedOrder, rows: AuditRows): Finding
       say('abovePaid', `${used.length} units of line ${line} of order ${orderId} are used, ${quantity} were bought`);
   }
 
-  const entries = rows.ledger.filter((entry) => entry.executions > 0 && entry.undoneAt === null);
-  const letters = entries.filter((entry) => entry.operation === 'redLetter' && redLetterArgs.parse(entry.args).orderId === orderId);
-  const lettered = letters.reduce((so, entry) => so + redLetterArgs.parse(entry.args).amount.minor, 0);
+  const letters = rows.lettersOf.get(orderId) ?? [];
+  const lettered = letters.reduce((so, letter) => so + letter.amount.minor, 0);
   if (lettered > (order.invoiced ? order.total.minor : 0))
     say('abovePaid', `red letters of ${lettered} for order ${orderId}, whose invoice was ${order.total.minor}`);
   for (const row of order.invoiced ? cases : [])
-    if (paidBack(row) > 0 && !letters.some((entry) => caseOf(entry.key) === row.id))
+    if (paidBack(row) > 0 && !letters.some((letter) => letter.of === row.id))
       found.push({ kind: 'lost', case: row.id, why: 'it refunded an order that was invoiced, and there is no red letter' });
 
   // Units whose case refunded them; what the platform or somebody else refunded is not ours to give back.
@@ -512,10 +538,7 @@ function ofUnits(orderId: string, order: AuditedOrder, rows: AuditRows): Finding
     );
     return all.reduce((so, unit, i) => (back.some((b) => b.line === unit.line && b.unit === unit.unit) ? so + (shares[i] ?? 0) : so), 0);
   };
-  const given = entries.flatMap((entry) => {
-    const args = entry.operation === 'giveBack' ? giveBackArgs.parse(entry.args) : undefined;
-    return args?.orderId === orderId ? [args] : [];
-  });
+  const given = rows.givenBackOf.get(orderId) ?? [];
   const compare = (what: string, expected: number, got: number): void => {
     if (got > expected) say('abovePaid', `${got} of ${what} of order ${orderId} were given back, the share of what was returned is ${expected}`);
     if (got < expected) say('lost', `${got} of ${what} of order ${orderId} were given back, the share of what was returned is ${expected}`);
@@ -542,7 +565,7 @@ const paidBack = (row: AuditedCase): number => {
 };
 
 /** What the warehouse and the bank still wait for when all has ended: units that nobody settled, goods set aside, payment links that are open. */
-function* ofGoods(rows: AuditRows): Generator<Finding> {
+function* ofGoods(rows: Indexed): Generator<Finding> {
   const stands = rows.ledger.filter((entry) => entry.executions > 0 && entry.undoneAt === null);
   const settled = new Set(
     stands.flatMap((entry) => {
@@ -569,9 +592,7 @@ function* ofGoods(rows: AuditRows): Generator<Finding> {
     const became = rows.links.get(linkId);
     if (became === undefined && entry.undoneAt === null) yield { kind: 'stuck', case: caseOf(entry.key), why: `payment link ${linkId} is open` };
     const paid = became === 'paid' ? linkArgs.parse(entry.args).amount.minor : 0;
-    const back = [...rows.orders.values()]
-      .flatMap((order) => order.refunds)
-      .reduce((so, refund) => (refund.paymentId === `pay_${linkId}` && refund.state !== 'failed' ? so + refund.minor : so), 0);
+    const back = (rows.refundsTo.get(`pay_${linkId}`) ?? []).reduce((so, refund) => (refund.state !== 'failed' ? so + refund.minor : so), 0);
     if (entry.undoneAt !== null && back < paid)
       yield { kind: 'lost', case: caseOf(entry.key), why: `${paid} were paid by a link that is void, and ${back} went back` };
   }

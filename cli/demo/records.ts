@@ -33,8 +33,8 @@ export function* ofRecords(rows: Rows): Generator<Finding> {
   }
 }
 
-export function groupBy<T>(items: Iterable<T>, key: (item: T) => string): ReadonlyMap<string, readonly T[]> {
-  const groups = new Map<string, T[]>();
+export function groupBy<T, K = string>(items: Iterable<T>, key: (item: T) => K): ReadonlyMap<K, readonly T[]> {
+  const groups = new Map<K, T[]>();
   for (const item of items) {
     const at = key(item);
     const of = groups.get(at);
