@@ -124,7 +124,11 @@ export function createApp(deps: AppDeps): Express {
         const about = linked ? { link: customer?.link.id, case: customer?.row.id } : route?.params ? (request as Request).params : undefined;
         return { operation: route?.id, person: person?.id, about };
       },
-      customLogLevel: (_request, response, error) => (error || response.statusCode >= 500 ? 'error' : 'info'),
+      // A 503 is our answer to too much, or to somebody who is away: its caller comes again, and nothing is wrong with it.
+      customLogLevel: (_request, { statusCode }, error) => (error ? 'error' : statusCode === 503 ? 'warn' : statusCode >= 500 ? 'error' : 'info'),
+      customErrorMessage: (_request, { statusCode }) => (statusCode === 503 ? 'request put off' : 'request failed'),
+      // What failed is a line of its own; the error of a status is pino-http's, with its own stack.
+      customErrorObject: (_request, { statusCode }, _error, { err, ...line }: { readonly err?: unknown }) => (statusCode >= 500 ? line : { ...line, err }),
       autoLogging: { ignore: (request) => ['/healthz', '/readyz', '/metrics'].includes(request.url ?? '') },
     }),
     soon,

@@ -197,6 +197,10 @@ describe('an engine that is behind', () => {
     expect(refused.body).toMatchObject({ status: 503, code: 'backlogged', detail: expect.stringContaining('still come in') });
     expect(Number(refused.headers['retry-after'])).toBeGreaterThanOrEqual(2);
     expect(await kit.rowCounts()).toEqual(before);
+    // Thousands of them are no thousands of faults with their stacks.
+    const line: unknown = JSON.parse(kit.logged.findLast((one) => one.includes(String(refused.headers['x-request-id']))) ?? '{}');
+    expect(line).toMatchObject({ level: 40, msg: 'request put off', operation: 'startCase' });
+    expect(line).not.toHaveProperty('err');
     expect((await api.ask('li', 'post', taskUrl(task, '/complete'), { form: { answer: 'yes' } })).status).toBe(200);
     expect((await api.ask('platform', 'post', caseUrl(of, '/events/said'), { eventId: 'e-1', payload: { words: 'x' } })).status).toBe(202);
     expect((await api.ask('platform', 'post', caseUrl(of, '/withdraw'), { reason: 'changedMind' })).status).toBe(202);
