@@ -122,8 +122,12 @@ const casesThat =
 const endWithoutPeople: ReadonlySet<Branch> = new Set(['unknownOrder', 'unknownLine', 'alreadyReturned']);
 /** Whether a case waits until somebody sits down to review it. */
 const staysOpen = ({ branches, ends }: Plan): boolean => ends?.at !== 'review' && !branches.some((branch) => endWithoutPeople.has(branch));
-/** Whether it goes the same way twice: no window has to end in it, and it wants nothing that is sold out, for the shelves are not put back with us. */
-const goesTheSameWay = ({ waitsMs, goodsVanish, lacking }: Plan): boolean => waitsMs === 0 && !goodsVanish && lacking.length === 0;
+/**
+ * Whether it goes the same way twice: no window has to end in it; it wants nothing that is sold out, for the shelves are not put back with us; and nobody is asked the
+ * same twice, for what was answered the second time is there the first time then, and who asks all the same waits until the window ends.
+ */
+const goesTheSameWay = ({ waitsMs, goodsVanish, lacking, branches }: Plan): boolean =>
+  waitsMs === 0 && !goodsVanish && lacking.length === 0 && !branches.includes('evidenceRounds');
 
 /** What a run of cases needs besides its own; all are open at once, and the stack is ours. */
 const runOptions = ({ seed }: Options, cases: number, folder: string, tally: Tally): RunOptions => ({
@@ -248,14 +252,17 @@ async function rollOut(options: Options, folder: string, clusterOptions: Cluster
 
 /** As long as a demo may have them (cli/demo/run.ts). */
 const longWindow = '540s';
+/** A parcel that has come is nobody's until its case has asked for it once more. */
+const untilAllAreBack = '90s';
 
 /**
  * The demo's policy with windows that outlast the restore, as days do: what falls due between back-up and restore is over when Temporal is back, before anybody
  * can tell it what came in time.
  */
 function policyOfLongWindows(file: string): string {
-  const policy = z.looseObject({ windows: z.record(z.string(), z.string()) }).parse(parse(readFileSync(policyFile, 'utf8')));
-  writeFileSync(file, stringify({ ...policy, windows: Object.fromEntries(Object.keys(policy.windows).map((name) => [name, longWindow])) }));
+  const policy = z.looseObject({ windows: z.record(z.string(), z.string()), inbox: z.looseObject({}) }).parse(parse(readFileSync(policyFile, 'utf8')));
+  const windows = Object.fromEntries(Object.keys(policy.windows).map((name) => [name, longWindow]));
+  writeFileSync(file, stringify({ ...policy, windows, inbox: { ...policy.inbox, unclaimedAfter: untilAllAreBack } }));
   return file;
 }
 

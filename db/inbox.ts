@@ -172,9 +172,9 @@ interface Holder {
 async function claim(tx: Sql, source: string, key: string, holder: CaseId, of: CaseId, event: string): Promise<void> {
   // The row that opened the holder, and those that came for it and that it has not taken in.
   await tx.query(
-    `update inbox set case_id = null, became = null, delivered_at = null, seen_at = null where source = $1 and correlation_key = $2 and (
-       id = (select (input->>'eventId')::bigint from cases where id = $3 and input->>'eventId' ~ '^[0-9]+$')
-       or (case_id = $3 and seen_at is null and became is null))`,
+    `update inbox set case_id = null, became = null, delivered_at = null, seen_at = null
+     where source = $1 and correlation_key = $2 and case_id in ($3, (select parent from cases where id = $3))
+       and (became = 'start:' || $3 or (case_id = $3 and seen_at is null and became is null))`,
     [source, key, holder],
   );
   const { rows } = await tx.query<{ id: CaseId }>(
@@ -204,6 +204,7 @@ export async function holdUntilClaimed(tx: Sql, source: string, key: string, of:
 
 export interface Unclaimed {
   readonly id: number;
+  readonly event_id: string;
   readonly name: string;
   readonly body: unknown;
 }
@@ -235,7 +236,9 @@ export async function forgetUnclaimed(sql: Sql, ms: number, limit: number): Prom
 export async function lockUnclaimed(tx: Sql, source: string, { id, key }: { readonly id: number; readonly key: string }): Promise<Unclaimed | undefined> {
   const { rows: locks } = await tx.query<{ ours: boolean }>('select pg_try_advisory_xact_lock(hashtextextended($1, 1)) as ours', [`${source}|${key}`]);
   if (locks[0]?.ours !== true) return undefined;
-  const { rows } = await tx.query<Unclaimed>('select id, name, body from inbox where id = $1 and case_id is null and became is null for update', [id]);
+  const { rows } = await tx.query<Unclaimed>('select id, event_id, name, body from inbox where id = $1 and case_id is null and became is null for update', [
+    id,
+  ]);
   return rows[0];
 }
 

@@ -8,6 +8,7 @@ import { note } from '../db/timeline.ts';
 import type { LoadedPolicy } from '../policies/load.ts';
 import { policyFor } from '../policies/lookup.ts';
 import { callable } from '../systems/index.ts';
+import { contentHash } from '../values/hash.ts';
 import type { CaseId } from '../values/ids.ts';
 import { manifestOf, type Processes } from '../workflows/registry.ts';
 
@@ -15,6 +16,7 @@ interface Late {
   readonly id: number;
   readonly case_id: CaseId;
   readonly source: string;
+  readonly event_id: string;
   readonly key: string | null;
   readonly name: string;
   readonly body: unknown;
@@ -32,10 +34,15 @@ interface Opening {
   readonly order?: string;
   readonly of?: CaseId;
   readonly event: string;
-  /** The inbox row's. */
   readonly eventId: string;
   readonly payload: unknown;
 }
+
+/**
+ * What names a case that an event opens: the same event opens the same case, also after a restore from a back-up, when our rows are numbered anew and outside systems
+ * still know the keys of the cases that were. An event's id is its source's own; 16 digits are enough to tell all that ever come apart.
+ */
+const openingId = (source: string, eventId: string): string => contentHash({ source, eventId }).slice(0, 16);
 
 /** Opens the case that a declaration names for an event; it holds the event's key until another case names it. Part of the transaction that settles the row. */
 async function openFor(
@@ -63,7 +70,7 @@ type Pinned = Pick<LoadedPolicy, 'policy' | 'version'>;
 /** Settles the late rows of a case as its declaration says; the ids of cases that were opened for them. Part of the transaction that found them late. */
 export async function settleLate(tx: Sql, processes: Processes, of: CaseId): Promise<CaseId[]> {
   const { rows } = await tx.query<Late>(
-    `select i.id, i.case_id, i.source, i.correlation_key as key, i.name, i.body, c.process, c.shop, c.customer, c.order_id, c.manifest->>'policy' as policy
+    `select i.id, i.case_id, i.source, i.event_id, i.correlation_key as key, i.name, i.body, c.process, c.shop, c.customer, c.order_id, c.manifest->>'policy' as policy
      from inbox i join cases c on c.id = i.case_id where i.case_id = $1 and i.became = 'late' order by i.id for update of i`,
     [of],
   );
@@ -73,7 +80,7 @@ export async function settleLate(tx: Sql, processes: Processes, of: CaseId): Pro
     let became = 'note';
     if (afterEnd !== 'note') {
       const known = { ...(row.customer === null ? {} : { customer: row.customer }), ...(row.order_id === null ? {} : { order: row.order_id }) };
-      const opening = { shop: row.shop, ...known, of, event: row.name, eventId: String(row.id), payload: row.body };
+      const opening = { shop: row.shop, ...known, of, event: row.name, eventId: openingId(row.source, row.event_id), payload: row.body };
       const started = await openFor(tx, processes, successorOf(afterEnd), opening, row, { policy: await pinnedPolicy(tx, row.policy), version: row.policy });
       opened.push(started.id);
       became = `start:${started.id}`;
@@ -104,7 +111,7 @@ export async function openUnclaimed(pool: Pool, processes: Processes, policy: Pi
           if (found === undefined) return undefined;
           const { orderId } = found.body as { readonly orderId?: unknown };
           const order = typeof orderId === 'string' ? { order: orderId } : {};
-          const opening = { shop: everyShop, ...order, event, eventId: String(found.id), payload: found.body };
+          const opening = { shop: everyShop, ...order, event, eventId: openingId(source, found.event_id), payload: found.body };
           const started = await openFor(tx, processes, successorOf(unclaimed), opening, { source, key: waiting.key }, policy);
           await tx.query('update inbox set case_id = $2, became = $3 where id = $1', [found.id, started.id, `start:${started.id}`]);
           return started;

@@ -246,6 +246,25 @@ describe('an event for a case that has ended (IN5)', () => {
     expect(await kit.rows(`select data from timeline where case_id = $1 and kind = 'late'`, id)).toEqual([{ data: { event: 'said', became: row?.became } }]);
   });
 
+  test('opens the same case again after a restore from a back-up that knew neither: outside systems know it by its keys', async () => {
+    const id = await open('grab');
+    await kit.outcome(id);
+    const arrival = said(id, 'late, before and after');
+    const opened = async (): Promise<string> => {
+      expect(await kit.store(arrival)).toMatchObject({ status: 'stored', became: 'late' });
+      const [row] = await kit.rows<{ became: string }>('select became from inbox where case_id = $1', id);
+      return row?.became.replace('start:', '') ?? '';
+    };
+    const before = await opened();
+    await kit.rows('delete from timeline where case_id = $1', before);
+    await kit.rows('delete from cases where id = $1', before);
+    await kit.rows(`delete from timeline where case_id = $1 and kind = 'late'`, id);
+    await kit.rows('delete from inbox where case_id = $1', id);
+    // Another parcel is told of before it, and takes the number that its row had.
+    await kit.store(said(await open('grab'), 'another'));
+    expect(await opened()).toBe(before);
+  });
+
   test('is a note where the declaration says so', async () => {
     const id = await open('grab');
     await kit.outcome(id);
