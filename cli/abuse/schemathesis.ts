@@ -74,6 +74,8 @@ export interface FuzzOptions {
 const unasked: Readonly<Record<string, string>> = {
   // What fits the shapes may still be refused for what it says: an unknown sku, two lines alike, a task that is decided. The document says so by 404, 409 and 422.
   positive_data_acceptance: 'business rules refuse what fits the shapes',
+  // Three of it at once bring more cases than are carried. We judge every status that it was answered ourselves (probe.ts).
+  not_a_server_error: 'a documented 503 that says when to come again is no fault',
 };
 
 /** Statuses by which we refuse, beside those that it knows: a link that is over is refused before what else is wrong, and a head that is too long by the server itself. */

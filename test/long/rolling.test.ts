@@ -44,15 +44,6 @@ describe('rolling', () => {
       expect(output).toMatch(new RegExp(`${name} ended after [\\d.]+ s \\(exit code 0\\)`));
     expect(code).toBe(0);
   }, 900_000);
-
-  test('is lost and restored from a back-up: what happened since is done again once, every case ends, and the audit finds nothing', async () => {
-    const { code, output } = await rolling('restore', '--restore', '--cases', '12', '--seed', '3');
-    expect(output).toMatch(/All is lost [\d.]+ s later, with [1-9]\d* more acts accepted/);
-    expect(output).toMatch(/^[1-9]\d* webhooks are sent again/m);
-    expect(lastLine(output)).toMatch(clean);
-    expect(lastLine(output)).toMatch(/^12 cases, restored from a back-up/);
-    expect(code).toBe(0);
-  }, 900_000);
 });
 
 test('Temporal takes our dynamic configuration as it is', async () => {
