@@ -117,7 +117,7 @@ export async function carryOut<O extends Options>(command: Command<O>): Promise<
   const options = resuming && before !== undefined ? command.schema.parse(before.options) : command.options;
   const signal = toldToStop('Interrupted. Go on with --resume.');
   const given = Object.fromEntries(Object.entries(options).flatMap(([key, value]) => (value === undefined ? [] : [[key, value]])));
-  const progress = new Progress(files.state, newRun(given, own, before?.startedAt));
+  const progress = new Progress(files.state, newRun(given, own, resuming ? before?.startedAt : undefined));
   try {
     const { lines, ok } = await command.play(options, { own, progress, journal: files.journal, signal });
     progress.end(lines.at(-1) ?? '', ok ? 0 : 1);
