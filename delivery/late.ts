@@ -40,9 +40,10 @@ interface Opening {
 
 /**
  * What names a case that an event opens: the same event opens the same case, also after a restore from a back-up, when our rows are numbered anew and outside systems
- * still know the keys of the cases that were. An event's id is its source's own; 16 digits are enough to tell all that ever come apart.
+ * still know the keys of the cases that were. It opens a second one when a case that had claimed it from the first has ended meanwhile: `of` tells them apart. An
+ * event's id is its source's own; 16 digits are enough to tell all that ever come apart.
  */
-const openingId = (source: string, eventId: string): string => contentHash({ source, eventId }).slice(0, 16);
+const openingId = (source: string, eventId: string, of?: CaseId): string => contentHash({ source, eventId, ...(of === undefined ? {} : { of }) }).slice(0, 16);
 
 /** Opens the case that a declaration names for an event; it holds the event's key until another case names it. Part of the transaction that settles the row. */
 async function openFor(
@@ -80,7 +81,7 @@ export async function settleLate(tx: Sql, processes: Processes, of: CaseId): Pro
     let became = 'note';
     if (afterEnd !== 'note') {
       const known = { ...(row.customer === null ? {} : { customer: row.customer }), ...(row.order_id === null ? {} : { order: row.order_id }) };
-      const opening = { shop: row.shop, ...known, of, event: row.name, eventId: openingId(row.source, row.event_id), payload: row.body };
+      const opening = { shop: row.shop, ...known, of, event: row.name, eventId: openingId(row.source, row.event_id, of), payload: row.body };
       const started = await openFor(tx, processes, successorOf(afterEnd), opening, row, { policy: await pinnedPolicy(tx, row.policy), version: row.policy });
       opened.push(started.id);
       became = `start:${started.id}`;

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { correlate } from '../../db/inbox.ts';
 import { inTransaction } from '../../db/pool.ts';
 import { redeliver } from '../../delivery/inbox.ts';
-import { openUnclaimed } from '../../delivery/late.ts';
+import { openUnclaimed, settleLate } from '../../delivery/late.ts';
 import { startUnstarted } from '../../delivery/start.ts';
 import type { CaseId } from '../../values/ids.ts';
 import { instant } from '../../values/instant.ts';
@@ -249,6 +249,22 @@ describe('a parcel that nobody has asked about', () => {
     expect(await endOf(id)).toEqual({ result: 'withdrawn' });
     expect(await r.fateOf(units)).toEqual(['sentBack']);
   });
+});
+
+test('a parcel that was nobody’s, then a return’s, and then came too late for it, becomes a case once more', async () => {
+  const { id: nobodys } = await ownerless();
+  const { of } = await late();
+  const tx = await kit.pool.connect();
+  try {
+    await tx.query('begin');
+    await tx.query(`update inbox set case_id = $2, name = 'parcelReceived', became = 'late' where became = $1`, [`start:${nobodys}`, of]);
+    const opened = await settleLate(tx, kit.processes, of);
+    expect(opened).toEqual([expect.stringMatching(/^late-parcel\./)]);
+    expect(opened).not.toContain(nobodys);
+  } finally {
+    await tx.query('rollback');
+    tx.release();
+  }
 });
 
 describe('a return that names the number of a parcel', () => {
