@@ -34,7 +34,6 @@ interface Opening {
   readonly order?: string;
   readonly of?: CaseId;
   readonly event: string;
-  readonly eventId: string;
   readonly payload: unknown;
 }
 
@@ -43,7 +42,7 @@ interface Opening {
  * still know the keys of the cases that were. It opens a second one when a case that had claimed it from the first has ended meanwhile: `of` tells them apart. An
  * event's id is its source's own; 16 digits are enough to tell all that ever come apart.
  */
-const openingId = (source: string, eventId: string, of?: CaseId): string => contentHash({ source, eventId, ...(of === undefined ? {} : { of }) }).slice(0, 16);
+const openingId = (source: string, eventId: string, of: CaseId | undefined): string => contentHash({ source, eventId, of }).slice(0, 16);
 
 /** Opens the case that a declaration names for an event; it holds the event's key until another case names it. Part of the transaction that settles the row. */
 async function openFor(
@@ -51,17 +50,17 @@ async function openFor(
   processes: Processes,
   successor: string,
   opening: Opening,
-  from: { source: string; key: string | null },
+  from: { source: string; event_id: string; key: string | null },
   policy: Pinned,
 ): Promise<CaseRow> {
   const declaration = processes.get(successor)?.declaration;
   if (declaration === undefined) throw new Error(`there is no process "${successor}" for event ${opening.event}`);
-  const input = declaration.input.parse(opening);
-  const manifest = manifestOf(declaration, opening.shop, policy, callable);
   const { of } = opening;
+  const input = declaration.input.parse({ ...opening, eventId: openingId(from.source, from.event_id, of) });
+  const manifest = manifestOf(declaration, opening.shop, policy, callable);
   const starter = of === undefined ? (from.source.split('.')[0] ?? '') : `case:${of}`;
   const started = await openCase(tx, { declaration, input, manifest, starter, ...(of === undefined ? {} : { parent: of }) });
-  if (started.status === 'conflict') throw new Error(`event ${opening.eventId} conflicts with ${started.id}`);
+  if (started.status === 'conflict') throw new Error(`event ${from.event_id} of ${from.source} conflicts with ${started.id}`);
   if (from.key !== null && declaration.events[opening.event]?.from === from.source)
     await holdUntilClaimed(tx, from.source, from.key, started.case.id, opening.event);
   return started.case;
@@ -81,7 +80,7 @@ export async function settleLate(tx: Sql, processes: Processes, of: CaseId): Pro
     let became = 'note';
     if (afterEnd !== 'note') {
       const known = { ...(row.customer === null ? {} : { customer: row.customer }), ...(row.order_id === null ? {} : { order: row.order_id }) };
-      const opening = { shop: row.shop, ...known, of, event: row.name, eventId: openingId(row.source, row.event_id, of), payload: row.body };
+      const opening = { shop: row.shop, ...known, of, event: row.name, payload: row.body };
       const started = await openFor(tx, processes, successorOf(afterEnd), opening, row, { policy: await pinnedPolicy(tx, row.policy), version: row.policy });
       opened.push(started.id);
       became = `start:${started.id}`;
@@ -112,8 +111,8 @@ export async function openUnclaimed(pool: Pool, processes: Processes, policy: Pi
           if (found === undefined) return undefined;
           const { orderId } = found.body as { readonly orderId?: unknown };
           const order = typeof orderId === 'string' ? { order: orderId } : {};
-          const opening = { shop: everyShop, ...order, event, eventId: openingId(source, found.event_id), payload: found.body };
-          const started = await openFor(tx, processes, successorOf(unclaimed), opening, { source, key: waiting.key }, policy);
+          const opening = { shop: everyShop, ...order, event, payload: found.body };
+          const started = await openFor(tx, processes, successorOf(unclaimed), opening, { source, event_id: found.event_id, key: waiting.key }, policy);
           await tx.query('update inbox set case_id = $2, became = $3 where id = $1', [found.id, started.id, `start:${started.id}`]);
           return started;
         });

@@ -240,6 +240,8 @@ function indexed(rows: AuditRows) {
   const refunds = [...rows.orders.values()].flatMap((order) => order.refunds);
   return {
     ...rows,
+    /** What the systems did and nobody took back. */
+    stands,
     casesOf: groupBy(rows.cases.values(), (row) => row.order),
     unitsOf: groupBy(rows.units, (unit) => unit.order),
     unitsFor: groupBy(rows.units, (unit) => (unit.hold === null ? null : caseOf(unit.hold))),
@@ -566,9 +568,8 @@ const paidBack = (row: AuditedCase): number => {
 
 /** What the warehouse and the bank still wait for when all has ended: units that nobody settled, goods set aside, payment links that are open. */
 function* ofGoods(rows: Indexed): Generator<Finding> {
-  const stands = rows.ledger.filter((entry) => entry.executions > 0 && entry.undoneAt === null);
   const settled = new Set(
-    stands.flatMap((entry) => {
+    rows.stands.flatMap((entry) => {
       if (entry.system !== 'warehouse') return [];
       if (entry.operation === 'dispose') return [disposeArgs.parse(entry.args).unitId];
       return entry.operation === 'sendBack' ? sendBackArgs.parse(entry.args).unitIds : [];
@@ -581,7 +582,7 @@ function* ofGoods(rows: Indexed): Generator<Finding> {
     // Also one that was refused: the goods were gone, and the reservation with them.
     rows.ledger.flatMap((entry) => (entry.operation === 'dispatch' && entry.state !== 'barred' ? [dispatchArgs.parse(entry.args).reservationId] : [])),
   );
-  for (const entry of stands)
+  for (const entry of rows.stands)
     if (entry.operation === 'reserve' && entry.system === 'warehouse' && !dispatched.has(reserveAnswer.parse(entry.answer).reservationId))
       yield { kind: 'stuck', case: caseOf(entry.key), why: `the goods of ${entry.key} were neither sent nor let go` };
   for (const { sku, quantity } of rows.setAside) yield { kind: 'stuck', case: sku, why: `${quantity} of ${sku} are still set aside` };

@@ -33,7 +33,7 @@ export function* ofRecords(rows: Rows): Generator<Finding> {
   }
 }
 
-export function groupBy<T, K = string>(items: Iterable<T>, key: (item: T) => K): ReadonlyMap<K, readonly T[]> {
+export function groupBy<T, K>(items: Iterable<T>, key: (item: T) => K): ReadonlyMap<K, readonly T[]> {
   const groups = new Map<K, T[]>();
   for (const item of items) {
     const at = key(item);

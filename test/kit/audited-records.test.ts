@@ -70,7 +70,7 @@ test('is everything of the cases asked for, and on a stack of the run alone what
   await pool.query(
     `insert into inbox (source, event_id, body_hash, kind, name, correlation_key, body, at) values ('warehouse.parcelReceived', 'e', 'h', 'event', 'parcelReceived', 'SF1', '{}', now())`,
   );
-  await pool.query(`insert into outside_states (source, key, state, rank, at) values ('logistics.tracking', 'SF1', 'lost', 1, now())`);
+  await pool.query(`insert into outside_states (source, key, state, rank, at) values ('logistics.tracking', 'SF1', 'lost', 1, $1)`, [instant(0)]);
 
   const stack = { settings: { DATABASE_URL: url } };
   const alone = await ownRecords(stack, [ours], false);
@@ -101,7 +101,7 @@ test('is everything of the cases asked for, and on a stack of the run alone what
   const whole = await ownRecords(stack, [ours], true);
   expect(whole.inbox.map((row) => row.case)).toEqual([ours, others, null]);
   expect(whole.jobs).toHaveLength(2);
-  expect(whole.states).toEqual([{ source: 'logistics.tracking', key: 'SF1', state: 'lost' }]);
+  expect(whole.states).toEqual([{ source: 'logistics.tracking', key: 'SF1', state: 'lost', at: instant(0) }]);
   expect(whole.used.has('finance.refundState')).toBe(true);
   expect([...whole.unclaimed]).toEqual(['warehouse.parcelReceived']);
 });

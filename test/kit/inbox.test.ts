@@ -260,7 +260,7 @@ describe('an event for a case that has ended (IN5)', () => {
     await kit.rows('delete from cases where id = $1', before);
     await kit.rows(`delete from timeline where case_id = $1 and kind = 'late'`, id);
     await kit.rows('delete from inbox where case_id = $1', id);
-    // Another parcel is told of before it, and takes the number that its row had.
+    // Another parcel is told of before it, so its row has another number this time.
     await kit.store(said(await open('grab'), 'another'));
     expect(await opened()).toBe(before);
   });
