@@ -5,7 +5,7 @@ import { linkOfMessage, linkUrl, type LinkLanguage } from '../db/links.ts';
 import { bundled, countSent, findMessage, settleMessage, type MessageRow } from '../db/messages.ts';
 import { inTransaction, timeOf } from '../db/pool.ts';
 import type { PolicyValues } from '../policies/schema.ts';
-import { callOperation } from '../systems/client.ts';
+import { callOperation, SystemRefused } from '../systems/client.ts';
 import { crm } from '../systems/crm/contract.ts';
 import { notifications, type Channel } from '../systems/notifications/contract.ts';
 import { orders } from '../systems/orders/contract.ts';
@@ -84,7 +84,10 @@ async function linkOf({ pool, links }: Engine, { id, case_id: caseId }: MessageR
   return linkUrl(links, link);
 }
 
-/** On the first way that takes it. The key names message and channel: a repeated job sends nothing twice. */
+/**
+ * On the first way that takes it. The key names message and channel: a repeated job sends nothing twice. An earlier try may have been taken in other words, its answer
+ * lost: since then a text, an address, or, after a restore from a back-up, a link or an amount has changed. That one was told, and nobody is told twice.
+ */
 async function deliver(
   engine: Engine,
   row: MessageRow,
@@ -97,9 +100,12 @@ async function deliver(
       timeoutMs,
       key: `${row.id}/${channel}`,
       args: { channel, to, text, messageId: row.id },
+    }).catch((error: unknown) => {
+      if (error instanceof SystemRefused && error.code === 'keyReused') return 'inOtherWords' as const;
+      throw error;
     });
-    if (sent.ok) {
-      await settle(engine, row.id, 'sent', undefined, kind);
+    if (sent === 'inOtherWords' || sent.ok) {
+      await settle(engine, row.id, 'sent', sent === 'inOtherWords' ? sent : undefined, kind);
       return;
     }
   }

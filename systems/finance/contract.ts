@@ -16,10 +16,25 @@ export const finance = defineSystem({
   operations: {
     payments: {
       title: { zh: '查询付款记录', en: 'Look up the payments' },
-      about: 'The payments of an order and what of them was refunded',
+      about:
+        'The payments of an order and what of them was refunded, in all and by the refunds of the case that asks: after a restore from a back-up a case has forgotten those, and must not take them for somebody else’s',
       done: { zh: '已查询订单 {orderId} 的 {payments.length} 笔付款', en: '{payments.length} payment(s) of order {orderId} were looked up' },
-      args: z.object({ orderId: idSchema }),
-      result: z.object({ payments: z.array(z.object({ paymentId: idSchema, method, amount: moneySchema, refunded: moneySchema, paidAt: instantSchema })) }),
+      args: z.object({ orderId: idSchema, caseRef: caseRefSchema.optional() }),
+      result: z.object({
+        payments: z.array(
+          z.object({
+            paymentId: idSchema,
+            method,
+            amount: moneySchema,
+            refunded: moneySchema,
+            refundedByCase: moneySchema.optional().meta({
+              description:
+                'The part of `refunded` that `refund` was asked for with this `caseRef`; what a voided link gave back is none of it. Absent: nothing',
+            }),
+            paidAt: instantSchema,
+          }),
+        ),
+      }),
       money: { as: 'payments' },
       kind: 'read',
       repeat: 'keyed',

@@ -171,6 +171,8 @@ async function lockPayment(
   return rows[0];
 }
 
+/** Why money that came by a link goes back: nobody asked for that by `refund`. */
+const linkVoided = 'linkVoided';
 /** The payment that comes in by a link. */
 const paymentOfLink = (linkId: string): string => `pay_${linkId}`;
 
@@ -202,15 +204,21 @@ export function financeSandbox({ settleMs }: { readonly settleMs: number }): Any
     contract: finance,
     tables,
     operations: {
-      payments: async ({ orderId }, { sql }) => {
+      payments: async ({ orderId, caseRef }, { sql }) => {
         const { rows } = await sql.query<{
           payment_id: string;
           method: (typeof paymentMethods)[number];
           amount: number;
           refunded: number;
+          by_case: number;
           currency: string;
           paid_at: Date;
-        }>(`select p.* from sandbox.payments p where order_id = $1 order by seq`, [orderId]);
+        }>(
+          `select p.*, coalesce((select sum(r.amount) from sandbox.refunds r where r.order_id = p.order_id and r.payment_id = p.payment_id
+                                 and r.case_ref = $2 and r.state <> 'failed' and r.reason <> $3), 0)::bigint as by_case
+           from sandbox.payments p where order_id = $1 order by seq`,
+          [orderId, caseRef ?? null, linkVoided],
+        );
         // An order that nobody has paid is known all the same.
         if (rows.length === 0 && (await sql.query('select 1 from sandbox.orders where order_id = $1', [orderId])).rowCount === 0)
           throw new Refusal('unknownOrder', `There is no order ${orderId}`);
@@ -220,6 +228,7 @@ export function financeSandbox({ settleMs }: { readonly settleMs: number }): Any
             method: row.method,
             amount: moneyOf(row),
             refunded: { minor: row.refunded, currency: row.currency },
+            refundedByCase: { minor: row.by_case, currency: row.currency },
             paidAt: row.paid_at.toISOString(),
           })),
         };
@@ -283,7 +292,7 @@ export function financeSandbox({ settleMs }: { readonly settleMs: number }): Any
         // Expired; or paid, and that money has gone back already.
         if (!payment || payment.refunded === payment.amount) return 'spent';
         const amount = { minor: payment.amount - payment.refunded, currency: payment.currency };
-        await submitRefund(call, { caseRef, orderId, paymentId, amount, via: 'original', reason: 'linkVoided' }, (await settings(sql)).acceptMs);
+        await submitRefund(call, { caseRef, orderId, paymentId, amount, via: 'original', reason: linkVoided }, (await settings(sql)).acceptMs);
         return 'done';
       },
     },

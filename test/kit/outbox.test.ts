@@ -97,6 +97,17 @@ describe('a transactional message', () => {
     expect((await kit.ledger('notifications', id)).map((e) => e.executions)).toEqual([1]);
   });
 
+  test('is not sent again in other words when the answer to the first was lost: it was told, and says so', async () => {
+    const id = await queued('reworded', 'hello', { name: 'A-2b' });
+    kit.fault('notifications', { loseAnswerAfterCommit: 1 });
+    await expect(sendMessage(kit.engine, id)).rejects.toThrow('no connection');
+    kit.fault('notifications', {});
+    await kit.pool.query(`update messages set data = '{"name": "A-2c"}' where id = $1`, [id]);
+    await sendMessage(kit.engine, id);
+    expect(outbox.filter((m) => m.text.includes('A-2b') || m.text.includes('A-2c'))).toEqual([{ channel: 'sms', to: '13800000000', text: '您好 A-2b' }]);
+    expect(await status(id)).toEqual({ status: 'sent', trouble: 'inOtherWords' });
+  });
+
   test('is in the reader’s language, and goes by the next channel when one does not take it', async () => {
     await sendMessage(kit.engine, await queued('english-1', 'hello', { name: 'A-3' }));
     expect(outbox.at(-1)).toEqual({ channel: 'email', to: 'n@example.com', text: 'Hello A-3' });

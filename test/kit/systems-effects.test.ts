@@ -231,8 +231,8 @@ describe('an undo', () => {
     expect(await world.call('finance', 'voidLink', `${c}/undo-a`, { of: `${c}/a` })).toEqual({ ok: true, result: { was: 'done' } });
     expect((await world.http('POST', 'finance/acts/pay', { linkId: voided })).body).toEqual({ changed: false });
     expect((await world.http('POST', 'finance/acts/pay', { linkId: paid })).body).toEqual({ changed: true });
-    const paymentOf = async (linkId: string) => {
-      const found = await world.call('finance', 'payments', undefined, { orderId: 'QF-2042' });
+    const paymentOf = async (linkId: string, caseRef?: string) => {
+      const found = await world.call('finance', 'payments', undefined, { orderId: 'QF-2042', caseRef });
       return found.ok ? found.result.payments.find((payment) => payment.paymentId === `pay_${linkId}`) : undefined;
     };
     expect(await paymentOf(paid)).toMatchObject({ amount: cny(500), refunded: cny(0) });
@@ -259,7 +259,10 @@ describe('an undo', () => {
     await world.http('POST', 'finance/acts/pay', { linkId: partly });
     await world.call('finance', 'refund', `${c}/part`, { caseRef: c, orderId: 'QF-2042', paymentId: `pay_${partly}`, amount: cny(200), reason: 'quality' });
     expect(await world.call('finance', 'voidLink', `${c}/undo-d`, { of: `${c}/d` })).toEqual({ ok: true, result: { was: 'done' } });
-    expect(await paymentOf(partly)).toMatchObject({ refunded: cny(500) });
+    expect(await paymentOf(partly)).toMatchObject({ refunded: cny(500), refundedByCase: cny(0) });
+    // Of it the case has asked for so much; the rest went back with the link, and another case has had none.
+    expect(await paymentOf(partly, c)).toMatchObject({ refunded: cny(500), refundedByCase: cny(200) });
+    expect(await paymentOf(partly, newCase())).toMatchObject({ refunded: cny(500), refundedByCase: cny(0) });
   });
 
   test('of a payment link, racing the payment: the money is with us or was never paid, and never both sides keep it', async () => {

@@ -724,6 +724,9 @@ describe('the refund', () => {
     });
     // More than the payment was: what is too much there is not paid once more from here.
     expect(of([2], refunded(900))).toMatchObject({ parts: [{ paymentId: 'pay-0', amount: cny(400) }], total: cny(400) });
+    // What the case has refunded itself, in a life that it has forgotten, it asks for again, part for part: its keys are known, and nothing is paid twice.
+    const forgotten = refunded(250).map((p) => ({ ...p, refundedByCase: p.refunded }));
+    expect(of([2], forgotten)).toEqual(of([2]));
     const spent = order.payments.map((p) => ({ ...p, refunded: p.amount }));
     expect(of([1, 2], spent)).toMatchObject({ parts: [], total: cny(0), reasons: ['partOfOrder', 'refundedBefore'] });
   });

@@ -57,7 +57,7 @@ async function requested(c: C): Promise<End> {
   c.stage('settlement');
   c.noReturn();
   const { whole } = await c.do('commit', allowance.commit, { hold: held.hold, orderId, units: value.units, order: bought, refunded: !sent });
-  const { payments } = await c.do('payments', finance.payments, { orderId });
+  const { payments } = await c.do('payments', finance.payments, { orderId, caseRef: c.id });
   const due = sent?.back ?? value.refund;
   const refund = await c.decide('refund', rules.refundParts, { order, units: value.units, due, replaced: sent !== undefined, whole, payments });
   const settled = { order, reason: established, goods: back.units, accepted, value, refund, sent, thanked: value.welcome && !doubtful };

@@ -446,6 +446,8 @@ export interface RefundFacts {
     readonly method: string;
     readonly amount: Money;
     readonly refunded: Money;
+    /** Of `refunded`, what this case itself has had refunded: in a life that it has forgotten, for it was restored from a back-up. Absent: nothing. */
+    readonly refundedByCase?: Money | undefined;
     readonly paidAt: Instant;
   }[];
 }
@@ -478,6 +480,7 @@ const overlap = (a: Span, b: Span): number => Math.max(0, Math.min(a.to, b.to) -
  * Splits a refund "by payment method and by payment where several paid", each part by its original route. Units, then freight, and the payments in the order they
  * came in are laid side by side along what was paid in all; what lies beside a unit paid for it. So every minor unit has one payment for life, and cases that
  * refund at once never draw on the same one. "Original shipping refunded only with the whole order." What was refunded meanwhile by others is not refunded again.
+ * What the case itself refunded before it was restored is asked for again, part for part: under the same keys, which the payment system answers as it did then.
  */
 export const refundParts = defineRule<RefundFacts, RefundParts>((facts, { policy }) => {
   const { order, payments } = facts;
@@ -502,7 +505,7 @@ export const refundParts = defineRule<RefundFacts, RefundParts>((facts, { policy
     payment,
     minor: left.reduce((so, piece) => so + overlap(piece, spans[i] ?? { from: 0, to: 0 }), 0),
     // A payment that others refunded beyond itself has no room; what it lacks is no debt of ours.
-    room: Math.max(0, subtract(payment.amount, payment.refunded).minor),
+    room: Math.max(0, subtract(payment.amount, payment.refunded).minor + (payment.refundedByCase?.minor ?? 0)),
   }));
   let over = due.reduce((so, d) => so + Math.max(0, d.minor - d.room), 0);
   const reasons: ReasonCode[] = [freight ? 'wholeOrder' : 'partOfOrder'];
