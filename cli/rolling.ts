@@ -34,7 +34,7 @@ other, by SIGTERM, while people, customers and systems act over HTTP and try aga
   N cases, M open, R restarts, Q requests: 0 unanswered, 0 non-determinism errors, 0 lost, 0 doubled, …      (exit code 1 when a number is not 0)
 
   --restore          instead of restarts: a back-up of Postgres while the cases run, then all of it is lost, and restored from the back-up, in which what
-                     happened since is missing. The outside systems have not forgotten it. What it cannot do yet: docs/restore.md
+                     happened since is missing. The outside systems have not forgotten it. Which cases it takes: docs/restore.md
   --cases N          how many cases, all open at once                             (500; with --restore 60)
   --seed N           draws the orders and what each case does                     (1)
   --rounds N         how many times every process is restarted                    (1)
