@@ -132,16 +132,16 @@ const staysOpen = ({ branches, ends }: Plan): boolean => ends?.at !== 'review' &
 const uneventful: ReadonlySet<string> = new Set(['pickedUp', 'inTransit', 'delivered']);
 /**
  * Whether it goes the same way when all that came from outside since the back-up is there before people decide anew (docs/restore.md): no window has to end in it, and
- * nobody ends it early; it wants nothing that is sold out, for the shelves are not put back with us; nobody is asked the same twice, for what was answered the second
- * time is there the first time then, and who asks all the same waits until the window ends; and of parcels there is one at most, which says whose it is and comes
+ * nobody ends it early; it wants nothing that is sold out, for the shelves are not put back with us; nobody is asked for evidence, for who has answered is asked
+ * once more and not told, because the message has been sent; and of parcels there is one at most, which says whose it is and comes
  * straight: of one that is back in its carrier's hands nobody has to decide any more.
  */
-const goesTheSameWay = ({ waitsMs, ends, goodsVanish, lacking, branches, way }: Plan): boolean =>
+const goesTheSameWay = ({ waitsMs, ends, goodsVanish, lacking, reviews, way }: Plan): boolean =>
   waitsMs === 0 &&
   ends === undefined &&
   !goodsVanish &&
   lacking.length === 0 &&
-  !branches.includes('evidenceRounds') &&
+  reviews.every(({ decision }) => decision !== 'moreEvidence') &&
   way.every((one) => (one.act === 'scan' && uneventful.has(one.state)) || (one.act === 'receive' && !one.unnamed)) &&
   way.filter(({ act }) => act === 'receive').length <= 1;
 
@@ -272,13 +272,16 @@ const longWindow = '540s';
 const untilAllAreBack = '90s';
 
 /**
- * The demo's policy with windows that outlast the restore, as days do: what falls due between back-up and restore is over when Temporal is back, before anybody
- * can tell it what came in time.
+ * The demo's policy with windows and clocks that outlast the restore, as days do: what falls due between back-up and restore is over when Temporal is back, before
+ * anybody can tell it what came in time, and a warning that was given since is not given again.
  */
 function policyOfLongWindows(file: string): string {
-  const policy = z.looseObject({ windows: z.record(z.string(), z.string()), inbox: z.looseObject({}) }).parse(parse(readFileSync(policyFile, 'utf8')));
+  const policy = z
+    .looseObject({ windows: z.record(z.string(), z.string()), clocks: z.record(z.string(), z.looseObject({})), inbox: z.looseObject({}) })
+    .parse(parse(readFileSync(policyFile, 'utf8')));
+  const clocks = Object.fromEntries(Object.entries(policy.clocks).map(([name, clock]) => [name, { ...clock, within: longWindow }]));
   const windows = Object.fromEntries(Object.keys(policy.windows).map((name) => [name, longWindow]));
-  writeFileSync(file, stringify({ ...policy, windows, inbox: { ...policy.inbox, unclaimedAfter: untilAllAreBack } }));
+  writeFileSync(file, stringify({ ...policy, windows, clocks, inbox: { ...policy.inbox, unclaimedAfter: untilAllAreBack } }));
   return file;
 }
 

@@ -46,9 +46,9 @@ describe('rolling', () => {
   }, 900_000);
 
   test('restored from a back-up, goes on with what it has: every case ends, and what had been done since is not done again', async () => {
-    const { code, output } = await rolling('restore', '--restore', '--cases', '20', '--seed', '3');
+    const { code, output } = await rolling('restore', '--restore', '--cases', '40', '--seed', '1');
     expect(lastLine(output)).toMatch(clean);
-    expect(lastLine(output)).toMatch(/^20 cases, restored from a back-up/);
+    expect(lastLine(output)).toMatch(/^40 cases, restored from a back-up/);
     // Something was lost, and the systems knew what was asked of them again.
     expect(Number(/All is lost .*, with (\d+) more acts accepted/.exec(output)?.[1])).toBeGreaterThan(0);
     expect(Number(/of them asked for more than once +(\d+)/.exec(output)?.[1])).toBeGreaterThan(0);
