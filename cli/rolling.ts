@@ -310,15 +310,17 @@ async function loseAndRestore(options: Options, folder: string, clusterOptions: 
       // All are open, and people begin.
       while (!over.aborted && scene.journal.started.size < scene.plans.size) await nap(100, over);
       acceptedBefore = readFileSync(firstJournal, 'utf8').split('\n').length - 1;
+      const before = scene.journal.accepted.length;
       backedUpAt = new Date();
       await backUp(cluster.postgres, join(backup, 'postgres'));
       await backUpFiles(clusterOptions.folder, backup);
       backUpTook = Date.now() - backedUpAt.getTime();
       progress.say(`Back-up taken in ${seconds(backUpTook)} with ${open(around)} cases open.`);
-      const before = scene.journal.accepted.length;
       const until = Date.now() + lostMs;
       while (!over.aborted && Date.now() < until && open(around) > scene.plans.size / 4) await nap(100, over);
-      progress.say(`All is lost ${seconds(Date.now() - backedUpAt.getTime())} later, with ${scene.journal.accepted.length - before} more acts accepted.`);
+      progress.say(
+        `All is lost ${seconds(Date.now() - backedUpAt.getTime())} after the back-up began; ${scene.journal.accepted.length - before} acts were accepted since.`,
+      );
       await cluster.kill();
       lost.abort();
     };
